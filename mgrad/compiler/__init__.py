@@ -1,0 +1,1 @@
+"""The compiler: graph -> kernels -> program -> machine code."""

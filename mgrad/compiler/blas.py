@@ -1,0 +1,49 @@
+"""Addresses of BLAS and LAPACK routines, from the tables SciPy exports to Cython.
+
+Fortran ABI with 32-bit integers. SciPy's OpenBLAS, so that only one pool is used.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib
+
+from mgrad.errors import CompileError
+
+_capsule_name = ctypes.pythonapi.PyCapsule_GetName
+_capsule_name.restype = ctypes.c_char_p
+_capsule_name.argtypes = [ctypes.py_object]
+_capsule_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+_capsule_pointer.restype = ctypes.c_void_p
+_capsule_pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+
+
+@functools.cache
+def routine(name: str) -> int:
+    """The address of a BLAS or LAPACK routine such as "dtrsm" or "dpotrf"."""
+    for table in ("cython_blas", "cython_lapack"):  # imported at first use: 0.2 s
+        exports = importlib.import_module(f"scipy.linalg.{table}").__pyx_capi__
+        if name in exports:
+            return _address(name, exports[name])
+    raise CompileError(f"{name!r} is neither a BLAS nor a LAPACK routine of SciPy")
+
+
+def gemm(dtype: str) -> int:
+    """The address of the matrix product of float64 (dgemm) or float32 (sgemm)."""
+    return routine({"float64": "dgemm", "float32": "sgemm"}[dtype])
+
+
+def gemv(dtype: str) -> int:
+    """The address of the matrix-vector product of float64 or float32."""
+    return routine({"float64": "dgemv", "float32": "sgemv"}[dtype])
+
+
+def _address(name: str, capsule: object) -> int:
+    signature: bytes = _capsule_name(capsule)
+    if b"int *" not in signature:
+        raise CompileError(
+            f"SciPy's {name} does not take 32-bit integers: {signature.decode()}"
+        )
+    address: int = _capsule_pointer(capsule, signature)
+    return address

@@ -1,0 +1,190 @@
+"""Graphs made ready for the scheduler: contractions in the form that suits them.
+
+A contraction becomes a matrix product that BLAS takes with free transposes, or
+(small, integer, or a matrix with a vector) a multiplication and a sum that fuse as
+any others; a sum with a matrix product becomes accumulation into the other operand.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from mgrad.compiler.matrices import Letters, as_matrices, letters_of
+from mgrad.compiler.walk import is_leaf, storage
+from mgrad.expr import Expr, Params, Shape, make, set_origin, transforming
+from mgrad.graph import Graph, rebuild
+from mgrad.primitive import Elementwise, Reduction, broadcast_to
+from mgrad.primitives.contraction import Contraction, contract
+from mgrad.primitives.logic import copy
+from mgrad.primitives.movement import permute, reshape_to
+from mgrad.primitives.reduction import reduce_sum
+
+UNROLLED = 16
+"""A sum over at most this many products is unrolled in a kernel."""
+SMALL = 65_536
+"""So many multiplications are done in a kernel if the sum is unrolled."""
+
+
+class Accumulation:
+    """base + contract(x, y), computed by BLAS in base's buffer."""
+
+    name = "contract_into"
+
+    def type(self, args: tuple[Expr, ...], params: Params) -> tuple[Any, Shape]:
+        """The type of the base."""
+        return args[2].dtype, args[2].shape
+
+
+accumulation = Accumulation()
+
+
+def prepare(graph: Graph) -> Graph:
+    """The graph with contractions decided and every output in a buffer of its own."""
+    uses = count_uses(graph)
+    result: dict[Expr, Expr] = {node: node for node in graph.inputs}
+    with transforming():
+        for node in graph.nodes:
+            if node in result:
+                continue
+            args = tuple(result[arg] for arg in node.args)
+            set_origin(node.where)
+            if isinstance(node.primitive, Contraction):
+                result[node] = contraction_form(*args, node.params)
+            else:
+                merged = accumulated(node, args, uses)
+                result[node] = rebuild(node, args) if merged is None else merged
+        outputs = own_buffers(tuple(result[node] for node in graph.outputs))
+    return Graph(graph.inputs, outputs)
+
+
+def count_uses(graph: Graph) -> dict[Expr, int]:
+    """How often each node is an operand or an output."""
+    uses: dict[Expr, int] = {}
+    for node in graph.nodes:
+        for arg in node.args:
+            uses[arg] = uses.get(arg, 0) + 1
+    for node in graph.outputs:
+        uses[node] = uses.get(node, 0) + 1
+    return uses
+
+
+def own_buffers(outputs: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    """Copies of outputs that are inputs, or that are returned already."""
+    taken: set[Expr] = set()
+    result = []
+    for number, node in enumerate(outputs):
+        owner = storage(node)
+        if is_leaf(owner) or owner in taken:
+            node = make(copy, (node,), (number,))
+            owner = node
+        taken.add(owner)
+        result.append(node)
+    return tuple(result)
+
+
+# --- contractions -----------------------------------------------------------------
+
+
+def contraction_form(x: Expr, y: Expr, params: Params) -> Expr:
+    """The contraction as a product for BLAS, or as multiplication and sum."""
+    letters = letters_of((x.shape, y.shape), params)
+    if not suits_blas(x, letters):
+        return multiply_and_sum(x, y, params, letters)
+    if as_matrices(letters, params) is not None:
+        return make(contract, (x, y), params)
+    batch, m, n, k = letters.batch, letters.m, letters.n, letters.k
+    product = make(
+        contract,
+        (reordered(x, params[0], batch + m + k), reordered(y, params[1], batch + k + n)),
+        (batch + m + k, batch + k + n, batch + m + n),
+    )
+    return reordered(product, batch + m + n, params[2])
+
+
+def suits_blas(x: Expr, letters: Letters) -> bool:
+    """Floating-point matrices large enough for BLAS to win over a fused loop."""
+    if x.dtype.kind != "f":
+        return False
+    m, n, k, batch = (letters.size(g) for g in letters.groups)
+    if min(m, n) <= 1 or k == 0:
+        return False
+    return k > UNROLLED or m * n * k * batch > SMALL
+
+
+def multiply_and_sum(x: Expr, y: Expr, params: Params, letters: Letters) -> Expr:
+    """reduce_sum(x * y) over loops in the order of the larger operand."""
+    xs, ys, outs = params
+    if letters.size(letters.k) <= UNROLLED:
+        order = outs + letters.k
+    else:
+        first = xs if x.size >= y.size else ys
+        order = first + "".join(c for c in outs + letters.k if c not in first)
+    product = spread(x, xs, order, letters) * spread(y, ys, order, letters)
+    axes = tuple(i for i, c in enumerate(order) if c in letters.k)
+    total = make(reduce_sum, (product,), (axes,)) if axes else product
+    kept = "".join(c for c in order if c not in letters.k)
+    return reordered(total, kept, outs)
+
+
+def spread(x: Expr, own: str, order: str, letters: Letters) -> Expr:
+    """An operand with one axis for each letter of the loops."""
+    present = "".join(c for c in order if c in own)
+    aligned = reordered(x, own, present)
+    shape = tuple(letters.extents[c] if c in own else 1 for c in order)
+    return broadcast_to(
+        reshape_to(aligned, shape), tuple(letters.extents[c] for c in order)
+    )
+
+
+def reordered(x: Expr, letters: str, order: str) -> Expr:
+    """`x` with its axes in the order of other letters."""
+    if letters == order:
+        return x
+    return make(permute, (x,), (tuple(letters.index(c) for c in order),))
+
+
+# --- accumulation -----------------------------------------------------------------
+
+
+class _Recorder:
+    """Stands for the loop language: names the operation of a scalar form."""
+
+    def __getattr__(self, operation: str) -> Any:
+        return lambda *operands: operation
+
+
+def is_sum(node: Expr) -> bool:
+    """Whether a node adds two operands, by its scalar form."""
+    primitive = node.primitive
+    if not isinstance(primitive, Elementwise) or len(node.args) != 2:
+        return False
+    try:
+        return bool(primitive.scalar(_Recorder(), *"xy") == "add")
+    except TypeError:
+        return False
+
+
+def accumulated(
+    node: Expr, args: tuple[Expr, ...], uses: dict[Expr, int]
+) -> Expr | None:
+    """x + contract(...) as accumulation, if nothing else uses the product."""
+    if not is_sum(node):
+        return None
+    for product, old, base, other in (
+        (args[1], node.args[1], args[0], node.args[0]),
+        (args[0], node.args[0], args[1], node.args[1]),
+    ):
+        if not isinstance(product.primitive, Contraction) or uses[old] != 1:
+            continue
+        if not worth_accumulating(base, uses[other]):
+            continue
+        return make(accumulation, (*product.args, base), product.params)
+    return None
+
+
+def worth_accumulating(base: Expr, uses: int) -> bool:
+    """Another product or sum that only this addition uses: its buffer can be taken."""
+    owner = base.primitive
+    produced = isinstance(owner, (Contraction, Accumulation, Reduction))
+    return produced and uses == 1 and prod(base.shape) > 1

@@ -1,0 +1,305 @@
+"""LLVM IR of `mgrad_run`, the loop over a program's steps.
+
+Compiled once and cached like any kernel. It holds no address: whatever lives in this
+process it finds in arrays of words (`layout`).
+"""
+
+from __future__ import annotations
+
+from mgrad.compiler.layout import WORD_HELPERS, fill
+
+
+def run_ir() -> str:
+    """`void mgrad_run(slots, steps, step_words, width, process)`."""
+    return fill(WORD_HELPERS + _RUN)
+
+
+_RUN = """
+; Runs the steps in %steps[0:%step_words] on the buffers in %slots.
+define void @mgrad_run(ptr %slots, ptr %steps, i64 %step_words, i64 %width,
+                       ptr %process) {
+entry:
+  %buffers = alloca ptr, i64 %width, align 8
+  br label %next
+
+next:
+  %at = phi i64 [ 0, %entry ], [ %after, %advance ]
+  %more = icmp ult i64 %at, %step_words
+  br i1 %more, label %decode, label %done
+
+decode:
+  %step = getelementptr inbounds i64, ptr %steps, i64 %at
+  %opcode = call i64 @word(ptr %step, i64 0)
+  switch i64 %opcode, label %advance [ i64 ${LAUNCH}, label %launch
+                                       i64 ${GEMM}, label %gemm
+                                       i64 ${GEMV}, label %gemv ]
+
+launch:
+  call void @launch(ptr %step, ptr %slots, ptr %buffers, ptr %process)
+  br label %advance
+
+gemm:
+  call void @gemm(ptr %step, ptr %slots)
+  br label %advance
+
+gemv:
+  call void @gemv(ptr %step, ptr %slots)
+  br label %advance
+
+advance:
+  %length = call i64 @word(ptr %step, i64 1)
+  %after = add nuw i64 %at, %length
+  br label %next
+
+done:
+  ret void
+}
+
+define internal void @launch(ptr %step, ptr %slots, ptr %buffers, ptr %process) {
+entry:
+  %count = call i64 @word(ptr %step, i64 ${LaunchStep.BUFFER_COUNT})
+  %indices = getelementptr inbounds i64, ptr %step, i64 ${LaunchStep.BUFFERS}
+  br label %next
+
+next:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %gather ]
+  %more = icmp ult i64 %i, %count
+  br i1 %more, label %gather, label %gathered
+
+gather:
+  %index = call i64 @word(ptr %indices, i64 %i)
+  %buffer = call ptr @pointer(ptr %slots, i64 %index)
+  call void @set_pointer(ptr %buffers, i64 %i, ptr %buffer)
+  %i.next = add nuw i64 %i, 1
+  br label %next
+
+gathered:
+  %size = call i64 @word(ptr %step, i64 ${LaunchStep.SIZE})
+  %grain = call i64 @word(ptr %step, i64 ${LaunchStep.GRAIN})
+  %never = icmp eq i64 %grain, 0
+  br i1 %never, label %serial, label %count.chunks
+
+count.chunks:
+  %threads = call i64 @word(ptr %process, i64 ${Process.THREADS})
+  %factor = call i64 @word(ptr %process, i64 ${Process.GRAIN_FACTOR})
+  %least = mul nuw i64 %grain, %factor
+  %wanted = udiv i64 %size, %least
+  %chunks = call i64 @llvm.umin.i64(i64 %threads, i64 %wanted)
+  %worth = icmp ugt i64 %chunks, 1
+  br i1 %worth, label %parallel, label %serial
+
+parallel:
+  %shared = call i1 @parallel(ptr %step, ptr %buffers, i64 %size, i64 %chunks,
+                              ptr %process)
+  br i1 %shared, label %done, label %serial
+
+serial:
+  %kernel = call ptr @pointer(ptr %step, i64 ${LaunchStep.ADDRESS})
+  %extents.at = call i64 @word(ptr %step, i64 ${LaunchStep.EXTENTS})
+  %extents = getelementptr inbounds i64, ptr %step, i64 %extents.at
+  call void %kernel(ptr %buffers, ptr %extents, i64 0, i64 %size)
+  br label %done
+
+done:
+  ret void
+}
+
+; Splits one launch over the pool. False if the pool is busy or cannot be started:
+; one of Numba's layers aborts the process when two threads enter it.
+define internal i1 @parallel(ptr %step, ptr %buffers, i64 %size, i64 %chunks,
+                             ptr %process) {
+entry:
+  %task = alloca [4 x ptr], align 8
+  %args = alloca ptr, align 8
+  %dims = alloca i64, align 8
+  %stride = alloca i64, align 8
+  %busy = getelementptr inbounds i64, ptr %process, i64 ${Process.POOL_BUSY}
+  %won = call i1 @acquire(ptr %busy)
+  br i1 %won, label %inside, label %refused
+
+inside:
+  %found = call ptr @pointer(ptr %process, i64 ${Process.PARALLEL_FOR})
+  %started = icmp ne ptr %found, null
+  br i1 %started, label %check, label %start
+
+start:
+  %starter = call ptr @pointer(ptr %process, i64 ${Process.POOL_START})
+  call void %starter()
+  br label %check
+
+check:
+  %for = call ptr @pointer(ptr %process, i64 ${Process.PARALLEL_FOR})
+  %threads = call i64 @word(ptr %process, i64 ${Process.THREADS})
+  %allowed = call i64 @llvm.umin.i64(i64 %threads, i64 %chunks)
+  %ready = icmp ne ptr %for, null
+  %several = icmp ugt i64 %allowed, 1
+  %go = and i1 %ready, %several
+  br i1 %go, label %run, label %leave
+
+run:
+  call void @set_pointer(ptr %task, i64 0, ptr %step)
+  call void @set_pointer(ptr %task, i64 1, ptr %buffers)
+  %size.pointer = inttoptr i64 %size to ptr
+  call void @set_pointer(ptr %task, i64 2, ptr %size.pointer)
+  %allowed.pointer = inttoptr i64 %allowed to ptr
+  call void @set_pointer(ptr %task, i64 3, ptr %allowed.pointer)
+  ; The pool moves args[0] by one byte per chunk, which tells a chunk its number.
+  store ptr %task, ptr %args, align 8
+  store i64 %allowed, ptr %dims, align 8
+  store i64 1, ptr %stride, align 8
+  ; OpenMP's layer leaves its thread count behind as the caller's own setting.
+  %get = call ptr @pointer(ptr %process, i64 ${Process.POOL_GET_THREADS})
+  %setting = call i32 %get()
+  call void %for(ptr @chunk, ptr %args, ptr %dims, ptr %stride, ptr %task,
+                 i64 0, i64 1, i64 %allowed)
+  %set = call ptr @pointer(ptr %process, i64 ${Process.POOL_SET_THREADS})
+  call void %set(i32 %setting)
+  br label %leave
+
+leave:
+  store atomic i64 0, ptr %busy release, align 8
+  ret i1 %go
+
+refused:
+  ret i1 false
+}
+
+; Chunks [first, first + dims[0]) of a task, with the signature of a gufunc's loop.
+define internal void @chunk(ptr %args, ptr %dims, ptr %strides, ptr %task) {
+  %here = load ptr, ptr %args, align 8
+  %here.int = ptrtoint ptr %here to i64
+  %task.int = ptrtoint ptr %task to i64
+  %first = sub i64 %here.int, %task.int
+  %count = load i64, ptr %dims, align 8
+  %last = add i64 %first, %count
+  %step = call ptr @pointer(ptr %task, i64 0)
+  %buffers = call ptr @pointer(ptr %task, i64 1)
+  %size = call i64 @word(ptr %task, i64 2)
+  %chunks = call i64 @word(ptr %task, i64 3)
+  %lo = call i64 @part(i64 %size, i64 %first, i64 %chunks)
+  %hi = call i64 @part(i64 %size, i64 %last, i64 %chunks)
+  %kernel = call ptr @pointer(ptr %step, i64 ${LaunchStep.ADDRESS})
+  %extents.at = call i64 @word(ptr %step, i64 ${LaunchStep.EXTENTS})
+  %extents = getelementptr inbounds i64, ptr %step, i64 %extents.at
+  call void %kernel(ptr %buffers, ptr %extents, i64 %lo, i64 %hi)
+  ret void
+}
+
+; floor(size * part / chunks)
+define internal i64 @part(i64 %size, i64 %part, i64 %chunks) alwaysinline {
+  %product = mul nuw i64 %size, %part
+  %bound = udiv i64 %product, %chunks
+  ret i64 %bound
+}
+
+; BLAS is column-major, so the row-major C = A B is asked for as C' = B' A'.
+define internal void @gemm(ptr %step, ptr %slots) {
+entry:
+  %blas = call ptr @pointer(ptr %step, i64 ${GemmStep.ADDRESS})
+  %trans.a = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.TRANS_A}
+  %trans.b = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.TRANS_B}
+  %m = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.M}
+  %n = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.N}
+  %k = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.K}
+  %alpha = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.ALPHA}
+  %beta = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.BETA}
+  %lda = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.LDA}
+  %ldb = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.LDB}
+  %ldc = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.LDC}
+  %batch = call i64 @word(ptr %step, i64 ${GemmStep.BATCH})
+  %stride.a = call i64 @word(ptr %step, i64 ${GemmStep.STRIDE_A})
+  %stride.b = call i64 @word(ptr %step, i64 ${GemmStep.STRIDE_B})
+  %stride.c = call i64 @word(ptr %step, i64 ${GemmStep.STRIDE_C})
+  %slot.a = call i64 @word(ptr %step, i64 ${GemmStep.A})
+  %slot.b = call i64 @word(ptr %step, i64 ${GemmStep.B})
+  %slot.c = call i64 @word(ptr %step, i64 ${GemmStep.C})
+  %a.first = call ptr @pointer(ptr %slots, i64 %slot.a)
+  %b.first = call ptr @pointer(ptr %slots, i64 %slot.b)
+  %c.first = call ptr @pointer(ptr %slots, i64 %slot.c)
+  br label %next
+
+next:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %multiply ]
+  %a = phi ptr [ %a.first, %entry ], [ %a.next, %multiply ]
+  %b = phi ptr [ %b.first, %entry ], [ %b.next, %multiply ]
+  %c = phi ptr [ %c.first, %entry ], [ %c.next, %multiply ]
+  %more = icmp ult i64 %i, %batch
+  br i1 %more, label %multiply, label %done
+
+multiply:
+  call void %blas(ptr %trans.b, ptr %trans.a, ptr %n, ptr %m, ptr %k, ptr %alpha,
+                  ptr %b, ptr %ldb, ptr %a, ptr %lda, ptr %beta, ptr %c, ptr %ldc)
+  %i.next = add nuw i64 %i, 1
+  %a.next = getelementptr i8, ptr %a, i64 %stride.a
+  %b.next = getelementptr i8, ptr %b, i64 %stride.b
+  %c.next = getelementptr i8, ptr %c, i64 %stride.c
+  br label %next
+
+done:
+  ret void
+}
+
+; A product with a row or a column, 3 times faster than asking gemm for it.
+define internal void @gemv(ptr %step, ptr %slots) {
+entry:
+  %blas = call ptr @pointer(ptr %step, i64 ${GemvStep.ADDRESS})
+  %trans = getelementptr inbounds i64, ptr %step, i64 ${GemvStep.TRANS}
+  %rows = getelementptr inbounds i64, ptr %step, i64 ${GemvStep.ROWS}
+  %columns = getelementptr inbounds i64, ptr %step, i64 ${GemvStep.COLUMNS}
+  %alpha = getelementptr inbounds i64, ptr %step, i64 ${GemvStep.ALPHA}
+  %beta = getelementptr inbounds i64, ptr %step, i64 ${GemvStep.BETA}
+  %ld = getelementptr inbounds i64, ptr %step, i64 ${GemvStep.LD}
+  %incx = getelementptr inbounds i64, ptr %step, i64 ${GemvStep.INCX}
+  %incy = getelementptr inbounds i64, ptr %step, i64 ${GemvStep.INCY}
+  %batch = call i64 @word(ptr %step, i64 ${GemvStep.BATCH})
+  %stride.a = call i64 @word(ptr %step, i64 ${GemvStep.STRIDE_MATRIX})
+  %stride.x = call i64 @word(ptr %step, i64 ${GemvStep.STRIDE_X})
+  %stride.y = call i64 @word(ptr %step, i64 ${GemvStep.STRIDE_Y})
+  %slot.a = call i64 @word(ptr %step, i64 ${GemvStep.MATRIX})
+  %slot.x = call i64 @word(ptr %step, i64 ${GemvStep.X})
+  %slot.y = call i64 @word(ptr %step, i64 ${GemvStep.Y})
+  %clear = call i64 @word(ptr %step, i64 ${GemvStep.CLEAR})
+  %itemsize = call i64 @word(ptr %step, i64 ${GemvStep.ITEMSIZE})
+  %incy.value = call i64 @word(ptr %step, i64 ${GemvStep.INCY})
+  %step.y = mul i64 %itemsize, %incy.value
+  %a.first = call ptr @pointer(ptr %slots, i64 %slot.a)
+  %x.first = call ptr @pointer(ptr %slots, i64 %slot.x)
+  %y.first = call ptr @pointer(ptr %slots, i64 %slot.y)
+  br label %next
+
+next:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %multiply ]
+  %a = phi ptr [ %a.first, %entry ], [ %a.next, %multiply ]
+  %x = phi ptr [ %x.first, %entry ], [ %x.next, %multiply ]
+  %y = phi ptr [ %y.first, %entry ], [ %y.next, %multiply ]
+  %more = icmp ult i64 %i, %batch
+  br i1 %more, label %wipe, label %done
+
+wipe: ; not every gemv overwrites a NaN when beta is 0
+  %j = phi i64 [ 0, %next ], [ %j.next, %zero ]
+  %item = phi ptr [ %y, %next ], [ %item.next, %zero ]
+  %dirty = icmp ult i64 %j, %clear
+  br i1 %dirty, label %zero, label %multiply
+
+zero:
+  call void @llvm.memset.p0.i64(ptr %item, i8 0, i64 %itemsize, i1 false)
+  %j.next = add nuw i64 %j, 1
+  %item.next = getelementptr i8, ptr %item, i64 %step.y
+  br label %wipe
+
+multiply:
+  call void %blas(ptr %trans, ptr %rows, ptr %columns, ptr %alpha, ptr %a, ptr %ld,
+                  ptr %x, ptr %incx, ptr %beta, ptr %y, ptr %incy)
+  %i.next = add nuw i64 %i, 1
+  %a.next = getelementptr i8, ptr %a, i64 %stride.a
+  %x.next = getelementptr i8, ptr %x, i64 %stride.x
+  %y.next = getelementptr i8, ptr %y, i64 %stride.y
+  br label %next
+
+done:
+  ret void
+}
+
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
+declare i64 @llvm.umin.i64(i64, i64)
+"""

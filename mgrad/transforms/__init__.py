@@ -1,0 +1,1 @@
+"""Transforms: functions from graphs to graphs, and the interpreter."""
