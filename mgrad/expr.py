@@ -211,8 +211,7 @@ class Expr(ArrayProtocols):
             raise TypeError("len() of unsized object")
         return self.shape[0]
 
-    def __hash__(self) -> int:
-        return id(self)
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         name = self.primitive.name
@@ -313,20 +312,29 @@ def new_input(
 
 def constant(value: Any, dtype: Any = None) -> Expr:
     """A scalar constant of the given dtype (by default its own)."""
-    scalar = np.asarray(value, dtype)[()]
+    try:
+        scalar: Any = np.asarray(value, dtype)[()]
+    except OverflowError:
+        raise DTypeError(
+            f"{value} at {format_source(user_line())} is out of bounds for "
+            f"{dtype or 'int64'}. Convert the array to a wider dtype first, with "
+            "x.astype(...)."
+        ) from None
     check_dtype(scalar.dtype)
     return make(CONSTANT, (), (Literal(scalar),))
 
 
 def captured(array: np.ndarray) -> Expr:
     """An array that the traced function closed over: an argument of the program."""
-    check_dtype(array.dtype)
+    native = check_dtype(array.dtype)
+    if array.dtype != native:
+        array = array.astype(native)
     return make(CAPTURED, (), (ArrayReference(array),))
 
 
 def check_dtype(dtype: Any, what: str = "mgrad computes with") -> np.dtype:
     """The dtype in native byte order if it is supported, otherwise an error."""
-    found = np.dtype(dtype)
+    found = np.dtype(dtype).newbyteorder("=")
     if found not in DTYPES:
         names = ", ".join(str(d) for d in DTYPES)
         advice = (
@@ -337,7 +345,7 @@ def check_dtype(dtype: Any, what: str = "mgrad computes with") -> np.dtype:
         raise DTypeError(
             f"{what} {names}; got {found} at {format_source(user_line())}. {advice}."
         )
-    return found.newbyteorder("=")
+    return found
 
 
 def literal(node: Expr) -> np.generic | None:
@@ -360,5 +368,3 @@ def walk(outputs: tuple[Expr, ...], stop: frozenset[Expr] = frozenset()) -> list
             if node not in stop:
                 stack.extend((arg, False) for arg in reversed(node.args))
     return order
-
-

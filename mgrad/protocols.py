@@ -132,7 +132,7 @@ def _refuse_out(kwargs: dict[str, Any], name: str) -> None:
     from mgrad.expr import format_source, user_line
 
     out = kwargs.get("out")
-    if out is not None and out != (None,):
+    if any(o is not None for o in (out if isinstance(out, tuple) else (out,))):
         raise ItemAssignmentError(
             f"{name}(..., out=...) at {format_source(user_line())} writes into an "
             "array, and traced values are immutable. Use the returned value instead."
@@ -192,7 +192,8 @@ class ArrayProtocols:
             "np.array(...)",
             self,
             "Use np.stack([...]) or np.concatenate to build an array from traced "
-            "values, np.full_like or arithmetic instead of writing into a buffer.",
+            "values, arithmetic instead of writing into a buffer, and "
+            "mgrad.numpy.take(array, x, axis=0) for array[x].",
         )
 
     __add__, __radd__ = _binary("add")

@@ -16,7 +16,7 @@ COLUMN = random.standard_normal((20, 1))
 CUBE = random.standard_normal((5, 18, 7))
 W = random.standard_normal((30, 40))
 LONG = random.standard_normal(20_000)
-I = random.integers(0, 20, 25)
+INDEX = random.integers(0, 20, 25)
 EMPTY = np.zeros((0, 4))
 
 
@@ -102,17 +102,17 @@ PROGRAMS = {
         random.standard_normal((20, 3, 25)), random.standard_normal((25, 3, 22)),
     ),
     "gather rows": (lambda x: x[np.array([3, 1, 1, -1])] * 2, A),
-    "gather traced": (lambda x, i: x[i] + 1, A, I),
+    "gather traced": (lambda x, i: x[i] + 1, A, INDEX),
     "gather pairs": (lambda x: x[np.arange(20), np.arange(20)], A),
-    "scatter add": (lambda x, i: x.at[i].add(1.5), A, I),
-    "scatter set": (lambda x, i: x.at[i].set(np.ones((25, 30))), A, I),
+    "scatter add": (lambda x, i: x.at[i].add(1.5), A, INDEX),
+    "scatter set": (lambda x, i: x.at[i].set(np.ones((25, 30))), A, INDEX),
     "update slice": (lambda x, y: x.at[2:5, ::2].set(y[:3, :15]), A, B),
     "concatenate": (lambda x, y: np.concatenate([x, y * 2], axis=1), A, B),
     "stack": (lambda x, y: np.stack([x, y], axis=1), A, B),
     "pad": (lambda x: np.pad(x, ((1, 2), (0, 3))), A),
     "where": (lambda x, y: np.where(x > 0, x, np.exp(y)), A, B),
-    "integers": (lambda i: (i // 3, i % 7, -i // 4, i * 2.5, i ** 3), I),
-    "integer matmul": (lambda i: i @ i, I),
+    "integers": (lambda i: (i // 3, i % 7, -i // 4, i * 2.5, i ** 3), INDEX),
+    "integer matmul": (lambda i: i @ i, INDEX),
     "booleans": (lambda x: (x > 0) & ~(x > 1), A),
     "convert": (lambda x: x.astype(np.int32) + x.astype(np.float32), A),
     "empty elementwise": (lambda x: np.exp(x) + 1, EMPTY),

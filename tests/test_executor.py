@@ -316,6 +316,7 @@ define void @keep_address(ptr %buffers, ptr %extents, i64 %lo, i64 %hi) {
         ([], [View(1, 0, "f8", ()), View(0, 0, "f8", ())], 0),
         ([], [View(7, 0, "f8", ())], 0),
         ([], [Input(0, "f8", (2,)), View(0, 8, "f8", (2,))], 0),
+        ([], [Temporary(0, "f8", (1,)), View(0, 8, "f8", (1,))], 16),
         ([Launch("k", 0, (1,), (), 1, 0)], [Input(0, "f8", ())], 0),
         ([Launch("k", 0, (), (), -1, 0)], [], 0),
     ],
@@ -476,7 +477,7 @@ def test_gemm_that_does_not_fit_is_refused(change):
 
 
 def test_products_with_strided_vectors():
-    """out[:, 0] = A @ b[:, 1] and out[0, 1:] = b[:, 1] @ B, in place of larger arrays."""
+    """out[:, 0] = A @ b[:, 1], then out[0, 1:] = b[:, 1] @ B."""
     rng = np.random.default_rng(4)
     a, b, wide = (
         rng.normal(size=(3, 5)),
@@ -730,7 +731,9 @@ def test_grain():
 
 
 def test_thread_settings():
-    assert run_script("print(get_num_threads())", MGRAD_NUM_THREADS="3") == ["3"]
+    for wanted, given in [("3", "3"), ("9", "4"), ("", "4")]:
+        env = {"MGRAD_NUM_THREADS": wanted, "NUMBA_NUM_THREADS": "4"}
+        assert run_script("print(get_num_threads())", **env) == [given]
     with pytest.raises(ValueError, match=r"wanted 1 to \d+ threads; got 0"):
         set_num_threads(0)
     with pytest.raises(ValueError, match="got 100000"):

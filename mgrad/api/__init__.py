@@ -1,4 +1,4 @@
-"""Transforms of Python functions: jit, gradients, Jacobians, vmap, and looking inside."""
+"""Transforms of Python functions: jit, gradients, Jacobians, vmap, graphs."""
 
 from __future__ import annotations
 

@@ -46,21 +46,34 @@ def vmap(
     in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
     _check_in_axes(in_axes)
 
-    def create() -> Staged:
-        def rule(args: Args, kwargs: Kwargs) -> Any:
-            return _batched_call(f, args, kwargs, in_axes, out_axes, axis_size)
-
-        return Staged(f, rule, "vmap({})")
-
-    options = ("vmap", _hashable(in_axes), _hashable(out_axes), axis_size)
-    return memoised(f, options, create)  # type: ignore[no-any-return]
+    options = (_Axes(in_axes), _Axes(out_axes), axis_size)
+    return memoised(f, options, _vmap)  # type: ignore[no-any-return]
 
 
-def _hashable(axes: Any) -> Any:
-    leaves, structure = optree.tree_flatten(
-        axes, none_is_leaf=True, namespace=tree.NAMESPACE
-    )
-    return tuple(leaves), structure
+def _vmap(
+    f: Callable[..., Any], in_axes: _Axes, out_axes: _Axes, axis_size: int | None
+) -> Staged:
+    def rule(args: Args, kwargs: Kwargs) -> Any:
+        return _batched_call(f, args, kwargs, in_axes.tree, out_axes.tree, axis_size)
+
+    return Staged(f, rule, "vmap({})")
+
+
+class _Axes:
+    """A pytree of axes that is equal to another by value."""
+
+    def __init__(self, axes: Any) -> None:
+        self.tree = axes
+        leaves, structure = optree.tree_flatten(
+            axes, none_is_leaf=True, namespace=tree.NAMESPACE
+        )
+        self._key = (tuple(leaves), structure)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Axes) and self._key == other._key
 
 
 def _check_in_axes(in_axes: Any) -> None:
@@ -83,8 +96,8 @@ def _batched_call(
     if isinstance(in_axes, tuple) and len(in_axes) != len(args):
         raise ArgumentError(
             f"vmap: in_axes has {len(in_axes)} entries, but {function_name(f)} was "
-            f"called with {len(args)} positional arguments. Give one for each, None for "
-            "an argument that is not batched."
+            f"called with {len(args)} positional arguments. Give one for each, None "
+            "for an argument that is not batched."
         )
     leaves, structure = tree.flatten((args, kwargs))
     axes = [
@@ -162,7 +175,7 @@ def _checked_axis(axis: Axis, leaf: Any, name: str) -> Axis:
 def _batch_size(
     leaves: list[Any], axes: list[Axis], names: list[str], axis_size: int | None
 ) -> int:
-    sizes = {
+    sizes: dict[str, int] = {
         name: leaf.shape[axis]
         for leaf, axis, name in zip(leaves, axes, names, strict=True)
         if axis is not None
@@ -171,8 +184,8 @@ def _batch_size(
         sizes["axis_size"] = axis_size
     if not sizes:
         raise ArgumentError(
-            "vmap: no argument is batched, so the batch size is unknown. Give axis_size "
-            "or an axis in in_axes."
+            "vmap: no argument is batched, so the batch size is unknown. Give "
+            "axis_size or an axis in in_axes."
         )
     if len(set(sizes.values())) > 1:
         shown = ", ".join(f"{name}: {size}" for name, size in sizes.items())

@@ -1,4 +1,8 @@
-"""Run-time checks of index arrays: outputs of the program that say all is in bounds."""
+"""Run-time checks of index arrays: outputs of the program that say all is in bounds.
+
+The program itself uses the nearest index in bounds, so that a wrong one never touches
+foreign memory before it is reported.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ from mgrad.expr import (
     transforming,
     walk,
 )
-from mgrad.graph import Graph, substitute
+from mgrad.graph import Graph, rebuild, substitute
 from mgrad.primitive import REGISTRY, broadcast_to
 from mgrad.primitives.indexing import Indexing
 from mgrad.transforms.evaluate import evaluate
@@ -50,17 +54,43 @@ def with_bounds(graph: Graph) -> tuple[Graph, tuple[Check, ...]]:
     if not found:
         return graph, ()
     depends = _dependent_on_inputs(graph)
-    frozen: dict[Expr, Expr] = {}
+    replacement: dict[Expr, Expr] = {}
     checks: dict[Expr, Check] = {}
     for (index, extent), where in found.items():
         check = Check(extent, where)
+        if not index.size:
+            continue
+        if not extent:
+            raise check.error()
         if index in depends:
             with transforming(where):
                 checks.setdefault(_within(index, extent), check)
         else:
-            _freeze(index, check, frozen)
-    outputs = substitute((*graph.outputs, *checks), frozen)
-    return Graph(graph.inputs, outputs), tuple(checks.values())
+            replacement.update(_frozen(index, check))
+    outputs = _clamped((*graph.outputs, *checks), depends)
+    return Graph(graph.inputs, substitute(outputs, replacement)), tuple(checks.values())
+
+
+def _clamped(outputs: tuple[Expr, ...], depends: set[Expr]) -> tuple[Expr, ...]:
+    """The outputs with every computed index moved to the nearest one in bounds."""
+    result: dict[Expr, Expr] = {}
+    with transforming():
+        for node in walk(outputs):
+            args = [result[arg] for arg in node.args]
+            if isinstance(node.primitive, Indexing):
+                extents = dict(node.primitive.bounds(node))
+                for position, arg in enumerate(node.args):
+                    if arg in extents and arg in depends and arg.size:
+                        args[position] = _nearest(args[position], extents[arg])
+            result[node] = rebuild(node, tuple(args))
+    return tuple(result[y] for y in outputs)
+
+
+def _nearest(index: Expr, extent: int) -> Expr:
+    """min(max(index, 0), extent - 1)."""
+    low = broadcast_to(constant(0, index.dtype), index.shape)
+    high = broadcast_to(constant(extent - 1, index.dtype), index.shape)
+    return make(REGISTRY["minimum"], (make(REGISTRY["maximum"], (index, low)), high))
 
 
 def raise_failed(checks: Sequence[Check], flags: Sequence[Any]) -> None:
@@ -99,11 +129,13 @@ def _within(index: Expr, extent: int) -> Expr:
     return make(REGISTRY["reduce_all"], (inside,), (tuple(range(index.ndim)),))
 
 
-def _freeze(index: Expr, check: Check, frozen: dict[Expr, Expr]) -> None:
+def _frozen(index: Expr, check: Check) -> dict[Expr, Expr]:
+    """A constant index, checked; arrays that could change are replaced by copies."""
     (value,) = evaluate(Graph((), (index,)), ())
     if np.any(value < 0) or np.any(value >= check.extent):
         raise check.error()
-    if any(node.primitive is CAPTURED for node in walk((index,))):
-        copy = np.array(value)
-        copy.flags.writeable = False
-        frozen[index] = captured(copy)
+    if all(node.primitive is not CAPTURED for node in walk((index,))):
+        return {}
+    copy = np.array(value)
+    copy.flags.writeable = False
+    return {index: captured(copy)}

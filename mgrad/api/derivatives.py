@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import optree
-
 from mgrad import tree
 from mgrad.api.leaves import leaf_paths
-from mgrad.api.memo import memoised
+from mgrad.api.memo import canonical, memoised
 from mgrad.api.select import (
     Args,
     Kwargs,
@@ -66,11 +64,14 @@ def value_and_grad(
     >>> import numpy as np
     >>> def loss(params, x):
     ...     return np.sum(params["w"] * x)
-    >>> value, gradient = mg.value_and_grad(loss)({"w": np.ones(2)}, np.array([1.0, 2.0]))
+    >>> value, gradient = mg.value_and_grad(loss)(
+    ...     {"w": np.ones(2)}, np.array([1.0, 2.0])
+    ... )
     >>> float(value), gradient["w"].tolist()
     (3.0, [1.0, 2.0])
     """
-    return _gradient("value_and_grad", f, argnums, argnames, has_aux)
+    options = ("value_and_grad", canonical(argnums), canonical(argnames), has_aux)
+    return memoised(f, options, _gradient)  # type: ignore[no-any-return]
 
 
 def grad(
@@ -90,19 +91,11 @@ def grad(
     >>> mg.grad(lambda x, y: x * y, argnums=(0, 1))(2.0, 3.0)
     (np.float64(3.0), np.float64(2.0))
     """
-    return _gradient("grad", f, argnums, argnames, has_aux)
+    options = ("grad", canonical(argnums), canonical(argnames), has_aux)
+    return memoised(f, options, _gradient)  # type: ignore[no-any-return]
 
 
-def _gradient(what: str, f: Function, argnums: Any, argnames: Any, has_aux: bool) -> Staged:
-    if isinstance(argnums, list):
-        argnums = tuple(argnums)
-    if isinstance(argnames, list):
-        argnames = tuple(argnames)
-    options = (what, argnums, argnames, has_aux)
-    return memoised(f, options, lambda: _make_gradient(f, *options))  # type: ignore[no-any-return]
-
-
-def _make_gradient(
+def _gradient(
     f: Function, what: str, argnums: Any, argnames: Any, has_aux: bool
 ) -> Staged:
     chosen = selection(argnums, argnames, what)
@@ -142,23 +135,23 @@ def elementwise_grad(f: Function, argnum: int = 0) -> Staged:
 
     >>> import mgrad as mg
     >>> import numpy as np
-    >>> mg.elementwise_grad(lambda x: x ** 2)(np.array([1.0, 2.0]))
+    >>> mg.elementwise_grad(lambda x: x**2)(np.array([1.0, 2.0]))
     array([2., 4.])
     """
+    return memoised(f, (argnum,), _elementwise_grad)  # type: ignore[no-any-return]
+
+
+def _elementwise_grad(f: Function, argnum: Any) -> Staged:
     what = "elementwise_grad"
+    chosen = selection(argnum, None, what)
 
-    def create() -> Staged:
-        chosen = selection(argnum, None, what)
+    def rule(args: Args, kwargs: Kwargs) -> Any:
+        xs, structure = _chosen_leaves(f, chosen, args, kwargs, what)
+        ys = [output(y, what) for y in tree.leaves(f(*args, **kwargs))]
+        ones = tuple(full_like(y, 1) if is_differentiable(y) else None for y in ys)
+        return tree.unflatten(structure, cotangents(Graph(tuple(xs), tuple(ys)), ones))
 
-        def rule(args: Args, kwargs: Kwargs) -> Any:
-            xs, structure = _chosen_leaves(f, chosen, args, kwargs, what)
-            ys = [output(y, what) for y in tree.leaves(f(*args, **kwargs))]
-            ones = tuple(full_like(y, 1) if is_differentiable(y) else None for y in ys)
-            return tree.unflatten(structure, cotangents(Graph(tuple(xs), tuple(ys)), ones))
-
-        return Staged(f, rule, what + "({})")
-
-    return memoised(f, (what, argnum), create)  # type: ignore[no-any-return]
+    return Staged(f, rule, what + "({})")
 
 
 # --- forward mode -----------------------------------------------------------------
@@ -177,23 +170,23 @@ def jvp(f: Function, primals: Args, tangents: Args, has_aux: bool = False) -> An
     (9.0, 6.0)
     """
     _check_arguments(primals, tangents, "jvp")
+    return memoised(f, (has_aux,), _jvp)(tuple(primals), tuple(tangents))
 
-    def create() -> Staged:
-        def rule(args: Args, kwargs: Kwargs) -> Any:
-            primals, tangents = args
-            value, aux = split_aux(f(*primals), has_aux, "jvp")
-            outputs, structure = tree.flatten(value)
-            ys = tuple(output(y, "jvp") for y in outputs)
-            xs, ts = _matched(primals, tangents, "jvp")
-            pushed = push_forward(Graph(tuple(xs), ys), ts)
-            pairs = zip(ys, pushed, strict=True)
-            full = [full_like(y, 0) if t is None else t for y, t in pairs]
-            result = (tree.unflatten(structure, ys), tree.unflatten(structure, full))
-            return (*result, aux) if has_aux else result
 
-        return Staged(f, rule, "jvp({})", parameters=("primals", "tangents"))
+def _jvp(f: Function, has_aux: bool) -> Staged:
+    def rule(args: Args, kwargs: Kwargs) -> Any:
+        primals, tangents = args
+        value, aux = split_aux(f(*primals), has_aux, "jvp")
+        outputs, structure = tree.flatten(value)
+        ys = tuple(output(y, "jvp") for y in outputs)
+        xs, ts = _matched(primals, tangents, "jvp")
+        pushed = push_forward(Graph(tuple(xs), ys), ts)
+        pairs = zip(ys, pushed, strict=True)
+        full = [full_like(y, 0) if t is None else t for y, t in pairs]
+        result = (tree.unflatten(structure, ys), tree.unflatten(structure, full))
+        return (*result, aux) if has_aux else result
 
-    return memoised(f, ("jvp", has_aux), create)(tuple(primals), tuple(tangents))
+    return Staged(f, rule, "jvp({})", parameters=("primals", "tangents"))
 
 
 def _check_arguments(primals: Any, tangents: Any, what: str) -> None:
@@ -303,11 +296,10 @@ class _Plan:
         return tree.unflatten(self.results, self.graph(*residuals, *full))
 
 
-optree.register_pytree_node(
+tree.register(
     LinearMap,
     lambda m: (m.residuals, m.plan),
     lambda plan, residuals: LinearMap(list(residuals), plan),
-    namespace=tree.NAMESPACE,
 )
 
 
@@ -340,9 +332,7 @@ def linear_map(
             depends.add(node)
             early = (a for a in node.args if a not in depends)
             residuals.update((a, None) for a in early if not _is_leaf(a))
-    residuals.update(
-        (y, None) for y in outputs if y not in depends and not _is_leaf(y)
-    )
+    residuals.update((y, None) for y in outputs if y not in depends and not _is_leaf(y))
     graph = Graph((*residuals, *late), outputs)
     return LinearMap(list(residuals), _Plan(graph, values, arguments, results, name))
 
@@ -370,24 +360,25 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
     (np.float64(5.0),)
     """
 
-    def create() -> Staged:
-        name = f"the pullback of {function_name(f)}"
+    return memoised(f, (has_aux,), _vjp)(*primals)
 
-        def rule(args: Args, kwargs: Kwargs) -> Any:
-            value, aux = split_aux(f(*args), has_aux, "vjp")
-            xs, structure = numeric_leaves(args, "vjp")
-            outputs, out_structure = tree.flatten(value)
-            ys = tuple(output(y, "vjp") for y in outputs)
-            cts = tuple(_placeholder(y) for y in ys)
-            pulled = cotangents(Graph(tuple(xs), ys), cts)
-            one = tree.structure((0,)).compose(out_structure)
-            back = linear_map(cts, tuple(pulled), ys, one, structure, name)
-            result = (tree.unflatten(out_structure, ys), back)
-            return (*result, aux) if has_aux else result
 
-        return Staged(f, rule, "vjp({})")
+def _vjp(f: Function, has_aux: bool) -> Staged:
+    name = f"the pullback of {function_name(f)}"
 
-    return memoised(f, ("vjp", has_aux), create)(*primals)
+    def rule(args: Args, kwargs: Kwargs) -> Any:
+        value, aux = split_aux(f(*args), has_aux, "vjp")
+        xs, structure = numeric_leaves(args, "vjp")
+        outputs, out_structure = tree.flatten(value)
+        ys = tuple(output(y, "vjp") for y in outputs)
+        cts = tuple(_placeholder(y) for y in ys)
+        pulled = cotangents(Graph(tuple(xs), ys), cts)
+        one = tree.structure((0,)).compose(out_structure)
+        back = linear_map(cts, tuple(pulled), ys, one, structure, name)
+        result = (tree.unflatten(out_structure, ys), back)
+        return (*result, aux) if has_aux else result
+
+    return Staged(f, rule, "vjp({})")
 
 
 def linearize(f: Function, *primals: Any) -> tuple[Any, LinearMap]:
@@ -395,28 +386,29 @@ def linearize(f: Function, *primals: Any) -> tuple[Any, LinearMap]:
 
     >>> import mgrad as mg
     >>> import numpy as np
-    >>> y, derivative = mg.linearize(lambda x: x ** 2, 3.0)
+    >>> y, derivative = mg.linearize(lambda x: x**2, 3.0)
     >>> float(y), float(derivative(1.0)), float(derivative(10.0))
     (9.0, 6.0, 60.0)
     """
 
-    def create() -> Staged:
-        name = f"the derivative of {function_name(f)}"
+    return memoised(f, (), _linearize)(*primals)  # type: ignore[no-any-return]
 
-        def rule(args: Args, kwargs: Kwargs) -> Any:
-            outputs, out_structure = tree.flatten(f(*args))
-            ys = tuple(output(y, "linearize") for y in outputs)
-            xs, structure = numeric_leaves(args, "linearize")
-            ts = tuple(_placeholder(x) for x in xs)
-            pushed = push_forward(Graph(tuple(xs), ys), ts)
-            pairs = zip(ys, pushed, strict=True)
-            full = tuple(full_like(y, 0) if t is None else t for y, t in pairs)
-            forward = linear_map(ts, full, tuple(xs), structure, out_structure, name)
-            return tree.unflatten(out_structure, ys), forward
 
-        return Staged(f, rule, "linearize({})")
+def _linearize(f: Function) -> Staged:
+    name = f"the derivative of {function_name(f)}"
 
-    return memoised(f, ("linearize",), create)(*primals)  # type: ignore[no-any-return]
+    def rule(args: Args, kwargs: Kwargs) -> Any:
+        outputs, out_structure = tree.flatten(f(*args))
+        ys = tuple(output(y, "linearize") for y in outputs)
+        xs, structure = numeric_leaves(args, "linearize")
+        ts = tuple(_placeholder(x) for x in xs)
+        pushed = push_forward(Graph(tuple(xs), ys), ts)
+        pairs = zip(ys, pushed, strict=True)
+        full = tuple(full_like(y, 0) if t is None else t for y, t in pairs)
+        forward = linear_map(ts, full, tuple(xs), structure, out_structure, name)
+        return tree.unflatten(out_structure, ys), forward
+
+    return Staged(f, rule, "linearize({})")
 
 
 def _placeholder(like: Expr) -> Expr:

@@ -7,7 +7,6 @@ Arrays changed in place need no guard: they are arguments of the program.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
@@ -15,13 +14,14 @@ from typing import Any
 import numpy as np
 
 Guard = Callable[[], bool]
+Read = tuple[Any, str, Any]  # a namespace or cell, how to read it, the value
 
 _FIXED = (ModuleType, BuiltinFunctionType, np.ufunc, type)
 
 
 def guard_of(function: Any) -> Guard | None:
     """A check that the names which a function reads are what they are now."""
-    checks: list[Guard] = []
+    reads: list[Read] = []
     seen: set[int] = set()
     pending = [function]
     while pending:
@@ -29,12 +29,26 @@ def guard_of(function: Any) -> Guard | None:
         if current is None or id(current) in seen:
             continue
         seen.add(id(current))
-        for read, values in _reads(current):
-            checks.append(_unchanged(read, values))
-            pending.extend(v for v in values if callable(v))
-    if not checks:
-        return None
-    return checks[0] if len(checks) == 1 else lambda: all(check() for check in checks)
+        found = list(_reads(current))
+        reads += found
+        pending.extend(value for *_, value in found if callable(value))
+    return _compiled(reads) if reads else None
+
+
+def _compiled(reads: list[Read]) -> Guard:
+    """One function that compares them all; it runs at every call."""
+    constants: dict[str, Any] = {}
+    tests = []
+    for i, (holder, how, value) in enumerate(reads):
+        constants[f"h{i}"], constants[f"v{i}"] = holder, value
+        tests.append(f"h{i}{how} is v{i}")
+    text = (
+        f"def guard():\n    try:\n        return {' and '.join(tests)}\n"
+        "    except (KeyError, ValueError):  # a name or cell was deleted\n"
+        "        return False\n"
+    )
+    exec(text, constants)
+    return constants["guard"]  # type: ignore[no-any-return]
 
 
 def _plain(function: Any) -> FunctionType | None:
@@ -50,25 +64,15 @@ def _plain(function: Any) -> FunctionType | None:
     return None if top in ("numpy", "scipy", "mgrad") else function
 
 
-def _reads(function: FunctionType) -> Iterator[tuple[Callable[[], Any], tuple[Any, ...]]]:
-    """Ways to read what the function depends on, with the values they give now."""
-    names = tuple(
-        name
-        for name in dict.fromkeys(_global_names(function.__code__))
-        if name in function.__globals__
-        and not isinstance(function.__globals__[name], _FIXED)
-    )
-    if names:
-        space = function.__globals__
-        yield (lambda: tuple([space[name] for name in names])), _now(space, names)
-    cells = [c for c in function.__closure__ or () if _filled(c)]
-    if cells:
-        contents = tuple([cell.cell_contents for cell in cells])
-        yield (lambda: tuple([cell.cell_contents for cell in cells])), contents
-
-
-def _now(space: dict[str, Any], names: tuple[str, ...]) -> tuple[Any, ...]:
-    return tuple([space[name] for name in names])
+def _reads(function: FunctionType) -> Iterator[Read]:
+    """Global and closed-over names that the function reads, with their values now."""
+    space = function.__globals__
+    for name in dict.fromkeys(_global_names(function.__code__)):
+        if name in space and not isinstance(space[name], _FIXED):
+            yield space, f"[{name!r}]", space[name]
+    for cell in function.__closure__ or ():
+        if _filled(cell):
+            yield cell, ".cell_contents", cell.cell_contents
 
 
 def _filled(cell: Any) -> bool:
@@ -84,13 +88,3 @@ def _global_names(code: CodeType) -> Iterator[str]:
         current = pending.pop()
         yield from current.co_names
         pending.extend(c for c in current.co_consts if isinstance(c, CodeType))
-
-
-def _unchanged(read: Callable[[], Any], values: tuple[Any, ...]) -> Guard:
-    def same() -> bool:
-        try:
-            return all(map(operator.is_, read(), values))
-        except (KeyError, ValueError):  # a name or cell was deleted
-            return False
-
-    return same

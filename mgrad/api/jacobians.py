@@ -10,13 +10,19 @@ import numpy as np
 from mgrad import tree
 from mgrad.api.batching import moved
 from mgrad.api.derivatives import cotangents, grad, jvp, split_aux
-from mgrad.api.memo import memoised
+from mgrad.api.memo import canonical, memoised
 from mgrad.api.select import Args, Kwargs, differentiable_leaves, output, selection
 from mgrad.api.staged import Staged
 from mgrad.errors import DTypeError
 from mgrad.expr import Expr, constant, describe, make, new_input
 from mgrad.graph import Graph, substitute
-from mgrad.primitive import REGISTRY, batch_broadcast, broadcast_to, convert, is_differentiable
+from mgrad.primitive import (
+    REGISTRY,
+    batch_broadcast,
+    broadcast_to,
+    convert,
+    is_differentiable,
+)
 from mgrad.primitives.movement import reshape_to
 from mgrad.transforms.jvp import push_forward
 from mgrad.transforms.vmap import batch
@@ -33,11 +39,12 @@ def jacrev(f: Function, argnums: Any = 0, has_aux: bool = False) -> Staged:
 
     >>> import mgrad as mg
     >>> import numpy as np
-    >>> mg.jacrev(lambda x: x ** 2)(np.array([1.0, 2.0]))
+    >>> mg.jacrev(lambda x: x**2)(np.array([1.0, 2.0]))
     array([[2., 0.],
            [0., 4.]])
     """
-    return _jacobian("jacrev", f, argnums, has_aux, _reverse)
+    options = ("jacrev", canonical(argnums), has_aux, _reverse)
+    return memoised(f, options, _jacobian)  # type: ignore[no-any-return]
 
 
 def jacfwd(f: Function, argnums: Any = 0, has_aux: bool = False) -> Staged:
@@ -50,7 +57,8 @@ def jacfwd(f: Function, argnums: Any = 0, has_aux: bool = False) -> Staged:
     >>> mg.jacfwd(lambda t: np.stack([np.cos(t), np.sin(t)]))(0.0)
     array([-0.,  1.])
     """
-    return _jacobian("jacfwd", f, argnums, has_aux, _forward)
+    options = ("jacfwd", canonical(argnums), has_aux, _forward)
+    return memoised(f, options, _jacobian)  # type: ignore[no-any-return]
 
 
 def jacobian(f: Function, argnums: Any = 0, has_aux: bool = False) -> Staged:
@@ -63,7 +71,8 @@ def jacobian(f: Function, argnums: Any = 0, has_aux: bool = False) -> Staged:
     array([[1., 2.],
            [3., 4.]])
     """
-    return _jacobian("jacobian", f, argnums, has_aux, _cheaper)
+    options = ("jacobian", canonical(argnums), has_aux, _cheaper)
+    return memoised(f, options, _jacobian)  # type: ignore[no-any-return]
 
 
 def hessian(f: Function, argnums: Any = 0) -> Staged:
@@ -85,7 +94,7 @@ def hvp(f: Function, primals: Args, tangents: Args) -> Any:
 
     >>> import mgrad as mg
     >>> import numpy as np
-    >>> mg.hvp(lambda x: np.sum(x ** 3), (np.array([1.0, 2.0]),), (np.array([1.0, 0.0]),))
+    >>> mg.hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 0.0]),))
     array([6., 0.])
     """
     count = len(primals)
@@ -93,28 +102,23 @@ def hvp(f: Function, primals: Args, tangents: Args) -> Any:
     return jvp(gradient, primals, tangents)[1]
 
 
-def _jacobian(what: str, f: Function, argnums: Any, has_aux: bool, columns: Columns) -> Staged:
-    if isinstance(argnums, list):
-        argnums = tuple(argnums)
+def _jacobian(
+    f: Function, what: str, argnums: Any, has_aux: bool, columns: Columns
+) -> Staged:
+    chosen = selection(argnums, None, what)
 
-    def create() -> Staged:
-        chosen = selection(argnums, None, what)
+    def rule(args: Args, kwargs: Kwargs) -> Any:
+        trees = chosen.trees(f, args, kwargs, what)
+        roots = chosen.roots(f, args, kwargs)
+        xs, structure = differentiable_leaves(trees, roots, what)
+        value, aux = split_aux(f(*args, **kwargs), has_aux, what)
+        outputs, out_structure = tree.flatten(value)
+        ys = [_float_output(y, what) for y in outputs]
+        rows = [tree.unflatten(structure, row) for row in columns(xs, ys)]
+        result = tree.unflatten(out_structure, rows)
+        return (result, aux) if has_aux else result
 
-        def rule(args: Args, kwargs: Kwargs) -> Any:
-            trees = chosen.trees(f, args, kwargs, what)
-            xs, structure = differentiable_leaves(
-                trees, chosen.roots(f, args, kwargs), what
-            )
-            value, aux = split_aux(f(*args, **kwargs), has_aux, what)
-            outputs, out_structure = tree.flatten(value)
-            ys = [_float_output(y, what) for y in outputs]
-            rows = [tree.unflatten(structure, row) for row in columns(xs, ys)]
-            result = tree.unflatten(out_structure, rows)
-            return (result, aux) if has_aux else result
-
-        return Staged(f, rule, what + "({})")
-
-    return memoised(f, (what, argnums, has_aux), create)  # type: ignore[no-any-return]
+    return Staged(f, rule, what + "({})")
 
 
 def _float_output(value: Any, what: str) -> Expr:
@@ -158,7 +162,10 @@ def _pushed_basis(xs: list[Expr], position: int, ys: list[Expr]) -> list[Expr]:
     tangents = [t if i == position else None for i in range(len(xs))]
     pushed = push_forward(Graph(tuple(xs), tuple(ys)), tangents)
     pairs = zip(ys, pushed, strict=True)
-    full = [broadcast_to(constant(0, y.dtype), y.shape) if p is None else p for y, p in pairs]
+    full = [
+        broadcast_to(constant(0, y.dtype), y.shape) if p is None else p
+        for y, p in pairs
+    ]
     columns = _over_basis(t, full)
     return [
         reshape_to(moved(column, 0, y.ndim), (*y.shape, *x.shape))
@@ -167,7 +174,7 @@ def _pushed_basis(xs: list[Expr], position: int, ys: list[Expr]) -> list[Expr]:
 
 
 def _over_basis(argument: Expr, results: Sequence[Expr]) -> list[Expr]:
-    """Results that are linear in the argument, for each element of its basis: axis 0."""
+    """Results linear in the argument, for each element of its basis: axis 0."""
     size = argument.size
     basis = reshape_to(identity(size, argument.dtype), (size, *argument.shape))
     inputs, outputs, flags = batch(Graph((argument,), tuple(results)), [True], size)
@@ -183,5 +190,7 @@ def identity(size: int, dtype: np.dtype) -> Expr:
     rows = make(REGISTRY["iota"], (), ((size,), "int64"))
     shape = (size, size)
     columns = broadcast_to(rows, shape)
-    same = make(REGISTRY["equal"], (broadcast_to(reshape_to(rows, (size, 1)), shape), columns))
+    same = make(
+        REGISTRY["equal"], (broadcast_to(reshape_to(rows, (size, 1)), shape), columns)
+    )
     return convert(same, dtype)

@@ -15,6 +15,7 @@ from mgrad.errors import DTypeError, MgradError
 from mgrad.expr import Expr, Shape, check_dtype, describe
 from mgrad.primitive import as_expr, concrete_array
 
+
 @dataclass(frozen=True)
 class ShapeDtype:
     """The type of an array without its elements.
@@ -54,7 +55,7 @@ class LeafType(NamedTuple):
 
     def __str__(self) -> str:
         if self.dtype is None:
-            return f"static {self.static[1]!r}"
+            return f"static {self.static.value!r}"
         if self.weak:
             kinds = {"b": "bool", "i": "int", "f": "float"}
             return f"Python {kinds[self.dtype.kind]}"
@@ -118,7 +119,32 @@ def _static_type(value: Any, path: Callable[[], str]) -> LeafType:
             "not. Pass a tuple instead of a list, or a frozen dataclass instead of a "
             "dictionary; arrays cannot be static."
         ) from None
-    return LeafType(None, (), False, (type(value), value))
+    return LeafType(None, (), False, StaticValue(value))
+
+
+class StaticValue:
+    """A hashable value that is equal only to one of the same type, all the way down."""
+
+    __slots__ = ("_key", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self._key = exact_key(value)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StaticValue) and self._key == other._key
+
+
+def exact_key(value: Any) -> Any:
+    """A key that tells 1, 1.0 and True apart, and 0.0 from -0.0."""
+    if type(value) is tuple:
+        return tuple([exact_key(part) for part in value])
+    if isinstance(value, float):
+        return type(value), value.hex()
+    return type(value), value
 
 
 def normalise(leaf: Any) -> Any:

@@ -11,6 +11,10 @@ from collections.abc import Callable, Hashable
 from types import FunctionType, MethodType
 from typing import Any
 
+import numpy as np
+
+from mgrad.api.leaves import exact_key
+
 _NAME = "__mgrad_memo__"
 
 
@@ -27,26 +31,37 @@ class _Memo:
         return _Memo, ()
 
 
-def memoised(function: Any, options: Hashable, create: Callable[[], Any]) -> Any:
-    """The wrapper for these options, made once where the function can keep it."""
+def memoised(
+    function: Any, options: tuple[Hashable, ...], create: Callable[..., Any]
+) -> Any:
+    """The wrapper `create(function, *options)`, made once where it can be kept."""
     found = _table(function)
     if found is None:
-        return create()
-    table, key = found
-    wrapper = table.get((options, key))
+        return create(function, *options)
+    table, bound = found
+    key = (create, options, bound)
+    wrapper = table.get(key)
     if wrapper is None:
-        wrapper = table.setdefault((options, key), create())
+        wrapper = table.setdefault(key, create(function, *options))
     return wrapper
+
+
+def canonical(choice: Any) -> Any:
+    """Lists of argnums or argnames as the tuples that can be keys."""
+    return tuple(choice) if isinstance(choice, list) else choice
 
 
 def _table(function: Any) -> tuple[dict[Hashable, Any], Hashable] | None:
     """The table that lives with the function, and a key for what is bound to it."""
-    if type(function) is FunctionType or hasattr(function, "__mgrad_traced__"):
+    kind = type(function)
+    if kind is FunctionType or getattr(kind, "__mgrad_traced__", False):
         space = function.__dict__
         memo = space.get(_NAME)
         if memo is None or memo.owner != id(function):
             memo = space[_NAME] = _Memo(id(function))
         return memo.table, None
+    if kind is np.ufunc:
+        return _UFUNCS, function
     if isinstance(function, functools.partial):
         return _bound(function.func, (function.args, tuple(function.keywords.items())))
     if isinstance(function, MethodType) and _has_value(function.__self__):
@@ -54,11 +69,14 @@ def _table(function: Any) -> tuple[dict[Hashable, Any], Hashable] | None:
     return None
 
 
+_UFUNCS: dict[Hashable, Any] = {}  # they live as long as NumPy
+
+
 def _bound(function: Any, key: Hashable) -> tuple[dict[Hashable, Any], Hashable] | None:
     found = _table(function)
     if found is None or not _is_hashable(key):
         return None
-    return found[0], (found[1], "bound", key)
+    return found[0], (found[1], "bound", exact_key(key))
 
 
 def _is_hashable(value: Any) -> bool:
@@ -71,4 +89,5 @@ def _is_hashable(value: Any) -> bool:
 
 def _has_value(instance: Any) -> bool:
     """Equal by value, so that what a method reads cannot change behind the key."""
-    return type(instance).__hash__ not in (object.__hash__, None)
+    own: Any = type(instance).__hash__
+    return own is not None and own is not object.__hash__

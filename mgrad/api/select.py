@@ -76,7 +76,9 @@ def _numbers(argnums: Any, what: str) -> int | tuple[int, ...] | None:
 def _names(argnames: Any, what: str) -> str | tuple[str, ...] | None:
     if argnames is None or isinstance(argnames, str):
         return argnames
-    if isinstance(argnames, (tuple, list)) and all(isinstance(n, str) for n in argnames):
+    if isinstance(argnames, (tuple, list)) and all(
+        isinstance(n, str) for n in argnames
+    ):
         _no_duplicates(argnames, "argnames", what)
         return tuple(argnames)
     raise ArgumentError(
@@ -88,7 +90,8 @@ def _no_duplicates(chosen: Iterable[Any], name: str, what: str) -> None:
     listed = list(chosen)
     if len(set(listed)) != len(listed):
         raise ArgumentError(
-            f"{what}: {name} names an argument twice: {tuple(listed)!r}. Give each once."
+            f"{what}: {name} names an argument twice: {tuple(listed)!r}. "
+            "Give each once."
         )
 
 
@@ -107,7 +110,9 @@ def _by_number(
     return _positional(argnums, function, args, kwargs, what)
 
 
-def _positional(number: int, function: Any, args: Args, kwargs: Kwargs, what: str) -> Any:
+def _positional(
+    number: int, function: Any, args: Args, kwargs: Kwargs, what: str
+) -> Any:
     if -len(args) <= number < len(args):
         return args[number]
     names = parameter_names(function)
@@ -216,7 +221,11 @@ def output(value: Any, what: str) -> Expr:
     """A result as a node."""
     from mgrad.api.leaves import output_node
 
-    return value if isinstance(value, Expr) else output_node(value, lambda: f"{what}: the result")
+    return (
+        value
+        if isinstance(value, Expr)
+        else output_node(value, lambda: f"{what}: the result")
+    )
 
 
 __all__ = ["Selection", "as_expr", "differentiable_leaves", "scalar_loss", "selection"]

@@ -20,6 +20,7 @@ import optree
 from mgrad import tree
 from mgrad.api.bounds import Check, raise_failed, with_bounds
 from mgrad.api.guards import Guard, guard_of
+from mgrad.api.layout import flattener, rebuilder
 from mgrad.api.leaves import (
     LeafType,
     Static,
@@ -38,11 +39,9 @@ from mgrad.transforms.simplify import simplify
 
 Rule = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
-_flatten = functools.partial(optree.tree_flatten, namespace=tree.NAMESPACE)
-
 
 class Traced(NamedTuple):
-    """A run of the rule on symbolic arguments: the graph, and its results' structure."""
+    """A run of the rule on symbolic arguments: graph and structure of the results."""
 
     graph: Graph
     structure: tree.TreeDef
@@ -57,7 +56,7 @@ class Signature(NamedTuple):
 
 
 class Interpreted:
-    """A program that runs its graph through NumPy; it takes what a compiled one takes."""
+    """A program that runs its graph through NumPy, called as a compiled one is."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -95,9 +94,9 @@ class Specialisation:
         reason: str,
         started: float,
     ) -> None:
-        self.structure = signature.structure
         self.interpreting = signature.interpreting
         self.flat = signature.structure == _flat_arguments(len(signature.types))
+        self.flatten = flattener(signature.structure)
         self.plain = all(t.dtype is not None for t in signature.types)
         self.guard = guard
         self.reason = reason
@@ -134,7 +133,7 @@ def _finisher(
     elif structure == tree.structure((0,) * count):
         rebuild = _same
     else:
-        rebuild = functools.partial(optree.tree_unflatten, structure)
+        rebuild = rebuilder(structure)
     if not checks:
         return rebuild
 
@@ -209,9 +208,7 @@ class Staged:
                 if last.flat:
                     leaves = NotImplemented if kwargs else args
                 else:
-                    found, structure = _flatten((args, kwargs))
-                    same = structure == last.structure
-                    leaves = tuple(found) if same else NotImplemented
+                    leaves = last.flatten(args, kwargs)
                 if leaves is not NotImplemented:
                     outputs = last.program(leaves)
                     if outputs is not NotImplemented:
@@ -259,7 +256,7 @@ class Staged:
     ) -> tuple[list[Any], tree.TreeDef]:
         if self._static_argnums or self._static_argnames:
             args, kwargs = self._mark_static(args, kwargs)
-        return _flatten((args, kwargs))
+        return tree.flatten((args, kwargs))
 
     def _mark_static(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -280,7 +277,9 @@ class Staged:
     ) -> tuple[LeafType, ...]:
         def paths() -> list[str]:
             marked = self._mark_static(args, kwargs)
-            return [f"{p} of {self._name}" for p in argument_paths(self._names(), *marked)]
+            return [
+                f"{p} of {self._name}" for p in argument_paths(self._names(), *marked)
+            ]
 
         return leaf_types(leaves, paths)
 
@@ -289,13 +288,15 @@ class Staged:
             values: list[Any] = []
             for t in signature.types:
                 if t.dtype is None:
-                    values.append(t.static[1])
+                    values.append(t.static.value)
                 else:
                     values.append(new_input(t.dtype, t.shape, current, t.weak))
             args, kwargs = tree.unflatten(signature.structure, values)
             rule = self._rule
-            result = self._function(*args, **kwargs) if rule is None else rule(args, kwargs)
-            outputs, structure = _flatten(result)
+            result = (
+                self._function(*args, **kwargs) if rule is None else rule(args, kwargs)
+            )
+            outputs, structure = tree.flatten(result)
 
             def path(index: int) -> Callable[[], str]:
                 return lambda: (
@@ -349,12 +350,14 @@ class Staged:
         return len(self._cache)
 
     def explain(self) -> str:
-        """One line for each program: its arguments, why it was made, and how long it took."""
+        """One line for each program: its arguments, why it was made, and the time."""
         if not self._history:
             return f"{self._name} has not been called with arrays yet."
         lines = [f"{self._name}: {len(self._history)} traced"]
         for number, (signature, made) in enumerate(self._history, 1):
-            times = f"traced in {made.trace_time:.2g} s, built in {made.build_time:.2g} s"
+            times = (
+                f"traced in {made.trace_time:.2g} s, built in {made.build_time:.2g} s"
+            )
             shown = ", ".join(map(str, signature.types))
             lines.append(f"{number}. ({shown}): {made.reason}; {times}")
         return "\n".join(lines)

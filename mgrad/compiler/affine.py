@@ -24,7 +24,8 @@ class Affine(NamedTuple):
         terms = tuple(sorted(t for t in total.items() if t[1]))
         return Affine(self.constant + other.constant, terms)
 
-    __radd__ = __add__
+    def __radd__(self, other: int) -> Affine:
+        return self + other
 
     def __mul__(self, factor: int) -> Affine:  # type: ignore[override]
         if factor == 1:
@@ -35,7 +36,8 @@ class Affine(NamedTuple):
             self.constant * factor, tuple((v, c * factor) for v, c in self.terms)
         )
 
-    __rmul__ = __mul__
+    def __rmul__(self, factor: int) -> Affine:  # type: ignore[override]
+        return self * factor
 
     def coefficient(self, variable: int) -> int:
         """The factor of a variable."""

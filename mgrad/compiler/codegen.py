@@ -1,23 +1,22 @@
 """From LLVM IR to machine code in this process: memory, else disk, else compile.
 
-The only module that uses private names of Numba: the target machine of its code
-generator compiles. If that is out of reach, llvmlite's own target machine of the host
-CPU does the same. Either way one O3 pass pipeline with loop vectorisation runs once
-(Numba runs it twice and links in between: 20% slower, equal code), and the object code
-is linked by an engine of ours, so a process that finds everything on disk never
-imports Numba.
+Numba's code generator, llvmlite, is driven directly: a target machine of the host CPU,
+one O3 pass pipeline with loop vectorisation, and an engine of ours that links object
+code. Numba's own library objects give equal code, but run the pipeline twice, and
+importing Numba costs a first gradient 0.1 s; only its thread pool is used, from here,
+the one module that knows private names of Numba.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.metadata
 import json
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,14 +27,6 @@ from mgrad.compiler import cache
 from mgrad.errors import CompileError
 
 FORMAT_VERSION = 1  # raise it when the same IR must no longer find older object code
-
-_NUMBA_SETTINGS = (
-    "NUMBA_CPU_NAME",
-    "NUMBA_CPU_FEATURES",
-    "NUMBA_ENABLE_AVX",
-    "NUMBA_OPT",
-)
-
 
 @dataclass(frozen=True)
 class Counts:
@@ -69,7 +60,7 @@ class _Linker:
 
     def __init__(self) -> None:
         self._engine = llvm.create_mcjit_compiler(
-            llvm.parse_assembly(""), _host_machine()
+            llvm.parse_assembly(""), _new_machine()
         )
         self._linked: dict[str, bytes] = {}
 
@@ -101,10 +92,13 @@ _addresses: dict[tuple[str, str], int] = {}
 _linkers: list[_Linker] = []
 
 
-def load(modules: Mapping[str, str]) -> dict[str, int]:
-    """Addresses of functions, given each one's symbol and the IR that defines it."""
+def load(modules: Mapping[str, str], level: int = 3) -> dict[str, int]:
+    """Addresses of functions, given each one's symbol and the IR that defines it.
+
+    `level` is LLVM's optimisation level; 0 compiles four times faster.
+    """
     with _lock:
-        return {symbol: _load(symbol, ir) for symbol, ir in modules.items()}
+        return {symbol: _load(symbol, ir, level) for symbol, ir in modules.items()}
 
 
 def counts() -> Counts:
@@ -121,14 +115,32 @@ def start_thread_pool() -> ThreadPool:
     """Start the pool of Numba's threading layer, once per process."""
     from numba.np.ufunc import parallel
 
-    parallel._launch_threads()  # type: ignore[no-untyped-call]
+    with _sleeping_threads():
+        parallel._launch_threads()  # type: ignore[no-untyped-call]
     return ThreadPool(
-        layer=parallel.threading_layer(),
+        layer=str(parallel._threading_layer),
         size=parallel.NUM_THREADS,
         parallel_for=_known("numba_parallel_for"),
         get_num_threads=_known("get_num_threads"),
         set_num_threads=_known("set_num_threads"),
     )
+
+
+@contextmanager
+def _sleeping_threads() -> Iterator[None]:
+    """Idle OpenMP threads sleep: spinning ones would hold the cores that BLAS needs.
+
+    libgomp reads the variable when it is loaded; a choice of the user's stands.
+    """
+    name = "OMP_WAIT_POLICY"
+    chosen = name in os.environ or "GOMP_SPINCOUNT" in os.environ
+    if not chosen:
+        os.environ[name] = "passive"
+    try:
+        yield
+    finally:
+        if not chosen:
+            del os.environ[name]
 
 
 def _known(symbol: str) -> int:
@@ -144,14 +156,15 @@ def thread_pool_is_started() -> bool:
     return bool(getattr(parallel, "_is_initialized", False))
 
 
-def content_hash(ir: str) -> str:
+def content_hash(ir: str, level: int = 3) -> str:
     """Hex digest of the IR and of everything else that decides its machine code."""
-    return hashlib.blake2b(_environment() + ir.encode(), digest_size=20).hexdigest()
+    facts = _environment() + bytes([level])
+    return hashlib.blake2b(facts + ir.encode(), digest_size=20).hexdigest()
 
 
-def _load(symbol: str, ir: str) -> int:
+def _load(symbol: str, ir: str, level: int) -> int:
     global _counts
-    key = content_hash(ir)
+    key = content_hash(ir, level)
     if (symbol, key) in _addresses:
         _counts = replace(_counts, from_memory=_counts.from_memory + 1)
         return _addresses[symbol, key]
@@ -160,7 +173,7 @@ def _load(symbol: str, ir: str) -> int:
     if found is not None and found.symbol == symbol:
         _counts = replace(_counts, from_disk=_counts.from_disk + 1)
     else:
-        found = _compile(symbol, ir)
+        found = _compile(symbol, ir, level)
         _counts = replace(_counts, compiled=_counts.compiled + 1)
         cache.write(key, found.pack())
     address = _addresses[symbol, key] = _link(found)
@@ -182,9 +195,9 @@ def _link(found: _Object) -> int:
     return linker.link(found.symbol, found.code)
 
 
-def _compile(symbol: str, ir: str) -> _Object:
+def _compile(symbol: str, ir: str, level: int) -> _Object:
     try:
-        machine = _machine()
+        machine = _machine(level)
         module = llvm.parse_assembly(ir, _context())
         module.triple = machine.triple
         module.data_layout = str(machine.target_data)
@@ -192,15 +205,15 @@ def _compile(symbol: str, ir: str) -> _Object:
     except RuntimeError as error:
         raise CompileError(f"kernel {symbol}: invalid LLVM IR: {error}") from error
     _hide_all_but(symbol, module)
-    _optimise(module, machine)
+    _optimise(module, machine, level)
     externals = (f.name for f in module.functions if f.is_declaration)
     calls = tuple(name for name in externals if not name.startswith("llvm."))
     return _Object(symbol, calls, machine.emit_object(module))
 
 
-def _optimise(module: Any, machine: Any) -> None:
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = True
+def _optimise(module: Any, machine: Any, level: int) -> None:
+    options = llvm.create_pipeline_tuning_options(speed_level=level)
+    options.loop_vectorization = level > 1
     options.slp_vectorization = False
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
@@ -217,17 +230,6 @@ def _hide_all_but(symbol: str, module: Any) -> None:
 
 
 @functools.cache
-def _machine() -> Any:
-    """The target machine of Numba's code generator, or llvmlite's own."""
-    try:
-        from numba.core.registry import cpu_target
-
-        return cpu_target.target_context.codegen()._tm
-    except (ImportError, AttributeError):
-        return _host_machine()
-
-
-@functools.cache
 def _context() -> Any:
     """LLVM's global context; for llvmlite 0.44, one of ours that knows `ptr`."""
     if llvm.llvm_version_info >= (16, 0, 0):
@@ -237,18 +239,21 @@ def _context() -> Any:
     return llvm.context.ContextRef(handle)
 
 
-def _host_machine() -> Any:
-    """A target machine of this CPU, through llvmlite's public interface only."""
+def _new_machine(level: int = 3) -> Any:
+    """A target machine of this CPU; an engine takes possession of the one it gets."""
     _initialize()
     target = llvm.Target.from_triple(llvm.get_process_triple())
     return target.create_target_machine(
         cpu=llvm.get_host_cpu_name(),
         features=_host_features(),
-        opt=3,
+        opt=level,
         reloc="static" if target.name.startswith("x86") else "default",
         codemodel="jitdefault",
         jit=True,
     )
+
+
+_machine = functools.cache(_new_machine)
 
 
 @functools.cache
@@ -266,7 +271,7 @@ def _host_features() -> str:
 
 @functools.cache
 def _environment() -> bytes:
-    """What besides the IR decides the machine code: CPU, versions, Numba's settings."""
+    """What besides the IR decides the machine code: CPU and versions."""
     facts = [
         FORMAT_VERSION,
         llvm.get_process_triple(),
@@ -274,8 +279,6 @@ def _environment() -> bytes:
         _host_features(),
         llvm.llvm_version_info,
         llvmlite.__version__,
-        importlib.metadata.version("numba"),  # its import would cost 0.2 s
-        *(os.environ.get(name) for name in _NUMBA_SETTINGS),
     ]
     return repr(facts).encode()
 

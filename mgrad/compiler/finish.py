@@ -57,18 +57,20 @@ class Lowered:
     operations: int
 
 
-def finish(builder: Any, block: tuple[int, int, int] | None = None) -> Lowered:
+def finish(
+    builder: Any, block: tuple[int, int, int] | None = None, serial: bool = False
+) -> Lowered:
     """Close a lowering: collapse loops, split into blocks, make sizes symbols."""
     body = [
         collapse(s) if isinstance(s, Loop) else s for s in builder.scopes[0].statements
     ]
-    size, serial = _range(body, block)
+    size, whole = _range(body, block)
     if block is not None:
         variable, rows, _ = block
         body = [_blocked(s, variable, rows) for s in body]
         body = [Loop(variable, size, tuple(body), ranged=True)]
     work = sum(map(_work, body))
-    grain = 0 if serial else max(1, PARALLEL_WORK * size // max(work, 1))
+    grain = 0 if serial or whole else max(1, PARALLEL_WORK * size // max(work, 1))
     symbols = Symbols()
     function_body = tuple(map(symbols.statement, body))
     buffers = tuple(
@@ -252,7 +254,7 @@ def is_baked(constant: Constant) -> bool:
     value = constant.number
     if constant.dtype == "bool" or not math.isfinite(value):
         return True
-    return abs(value) <= BAKED and 2 * value == int(2 * value)
+    return bool(abs(value) <= BAKED and 2 * value == int(2 * value))
 
 
 __all__ = ["Accumulate", "Lowered", "collapse", "finish"]

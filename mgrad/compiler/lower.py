@@ -388,7 +388,7 @@ def lower_totals(
     """Combine the partial results, then what depends on the totals."""
     builder = Lowering(request.stored)
     accumulators = open_accumulators(builder, list(partials))
-    builder.open(0, blocks)
+    builder.open(0, blocks, ranged=True)  # not for threads: few blocks are not baked in
     for root, partial in partials.items():
         dtype = root.dtype.name
         value = builder.load(builder.buffer(partial), dtype, Place(variable_place(0)))
@@ -397,7 +397,7 @@ def lower_totals(
     for root in request.group.roots:
         if root in request.group.rows:
             finish_row(builder, request, root, accumulators.get(root))
-    return finish(builder)
+    return finish(builder, serial=True)
 
 
 def buffers_of(builder: Lowering) -> tuple[Buffer, ...]:

@@ -100,7 +100,8 @@ _C_FUNCTIONS = {
 
 @functools.cache
 def _runtime() -> dict[str, int]:
-    return codegen.load({"mgrad_run": run_ir(), "mgrad_entry": entry_ir()})
+    modules = {"mgrad_run": run_ir(), "mgrad_entry": entry_ir()}
+    return codegen.load(modules, level=0)  # no loop in them is hot
 
 
 @functools.cache

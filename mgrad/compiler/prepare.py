@@ -50,7 +50,8 @@ def prepare(graph: Graph) -> Graph:
             args = tuple(result[arg] for arg in node.args)
             set_origin(node.where)
             if isinstance(node.primitive, Contraction):
-                result[node] = contraction_form(*args, node.params)
+                x, y = args
+                result[node] = contraction_form(x, y, node.params)
             else:
                 merged = accumulated(node, args, uses)
                 result[node] = rebuild(node, args) if merged is None else merged

@@ -10,7 +10,6 @@ import math
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from mgrad.compiler.loops import (
     Accumulate,
@@ -30,6 +29,7 @@ from mgrad.compiler.loops import (
     Symbol,
     Variable,
 )
+from mgrad.primitive import REGISTRY
 
 INFIX = {
     "add": "+", "sub": "-", "mul": "*", "bit_and": "&", "bit_or": "|", "bit_xor": "^",
@@ -43,8 +43,8 @@ FUNCTIONS = {
 }
 
 
-def _sigmoid(x: Any) -> Any:
-    return scipy.special.expit(x)
+def _special(name: str) -> Any:
+    return lambda x: REGISTRY[name].evaluate((), x)
 
 
 def _convert(x: Any, dtype: str) -> Any:
@@ -53,8 +53,8 @@ def _convert(x: Any, dtype: str) -> Any:
 
 
 ENVIRONMENT: dict[str, Any] = {
-    "np": np, "sigmoid": _sigmoid, "erf": scipy.special.erf,
-    "erfc": scipy.special.erfc, "convert": _convert, "min": min, "range": range,
+    "np": np, "sigmoid": _special("sigmoid"), "erf": _special("erf"),
+    "erfc": _special("erfc"), "convert": _convert, "min": min, "range": range,
 }
 
 

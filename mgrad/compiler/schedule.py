@@ -36,10 +36,10 @@ EXPANSION_COST = 3
 """An expression this dear is stored before it is repeated along an axis."""
 LOAD_COST = 4
 """Reading an array, in units of an addition."""
-MAXIMUM_DEPTH = 200
-"""A longer chain of operations is cut, so that compile time stays linear."""
-MAXIMUM_NODES = 1500
-"""A kernel stops growing at this many operations."""
+MAXIMUM_DEPTH = 800
+"""A chain of more work than this is cut, so that compile time stays linear."""
+MAXIMUM_WORK = 3000
+"""A kernel stops growing at this much work for an element."""
 BLOCKED_SIZE = 8192
 """A full reduction of more elements than this is split into blocks."""
 MAXIMUM_PHASES = 6
@@ -61,7 +61,7 @@ class Group:
     rows: set[Expr] = field(default_factory=set)
     reads: set[Expr] = field(default_factory=set)
     ancestors: int = 0
-    nodes: int = 0
+    work: int = 0
     loops: bool = True
 
     @property
@@ -88,6 +88,11 @@ class Analysis:
     accesses: list[Access]
     inlined: list[Expr]
 
+    @property
+    def work(self) -> int:
+        """The work for one element."""
+        return sum(map(own_cost, self.inlined))
+
 
 def start(root: Expr) -> tuple[Shape, list[tuple[Expr, Position]]]:
     """The loops of a root and the values that it needs in them."""
@@ -108,6 +113,27 @@ def inner(node: Expr, position: Position) -> list[tuple[Expr, Position]]:
         else:
             needed.append((stored, (None,)))
     return needed
+
+
+class Stored(set[Expr]):
+    """The values that get a buffer, with what each of them reads (found once)."""
+
+    def __init__(self, values: Iterable[Expr]) -> None:
+        super().__init__(values)
+        self._analyses: dict[Expr, Analysis] = {}
+
+    def analysis(self, root: Expr) -> Analysis:
+        """What a root reads when everything that is not stored is inlined."""
+        if root not in self._analyses:
+            self._analyses[root] = analyse(root, self)
+        return self._analyses[root]
+
+    def extend(self, values: set[Expr]) -> None:
+        """Store more values; what inlined them is analysed again."""
+        self |= values
+        for root, found in list(self._analyses.items()):
+            if not values.isdisjoint(found.inlined):
+                del self._analyses[root]
 
 
 def analyse(root: Expr, stored: set[Expr]) -> Analysis:
@@ -177,14 +203,20 @@ def add_expansions(graph: Graph, stored: set[Expr]) -> None:
             if grows and cost[arg] > EXPANSION_COST and worth_storing(source):
                 stored.add(source)
                 cost[arg], depth[arg] = LOAD_COST, 0
-        own = node.primitive.cost if isinstance(node.primitive, Elementwise) else 0
-        own += LOAD_COST if isinstance(node.primitive, Gather) else 0
+        own = own_cost(node)
         cost[node] = min(own + sum(cost[a] for a in node.args), 1 << 20)
-        depth[node] = 1 + max((depth[a] for a in node.args), default=0)
+        depth[node] = own + max((depth[a] for a in node.args), default=0)
         if depth[node] > MAXIMUM_DEPTH and isinstance(node.primitive, Elementwise):
             stored.add(node)
         if storage(node) in stored:
             cost[node], depth[node] = LOAD_COST if node.size > 1 else 0, 0
+
+
+def own_cost(node: Expr) -> int:
+    """The work of one operation for one element."""
+    if isinstance(node.primitive, Gather):
+        return LOAD_COST
+    return node.primitive.cost if isinstance(node.primitive, Elementwise) else 0
 
 
 def worth_storing(node: Expr) -> bool:
@@ -192,14 +224,14 @@ def worth_storing(node: Expr) -> bool:
     return isinstance(node.primitive, (Elementwise, Gather))
 
 
-def shared_values(groups: Iterable[Group], stored: set[Expr]) -> set[Expr]:
+def shared_values(groups: Iterable[Group], stored: Stored) -> set[Expr]:
     """Dear values that several kernels would compute again."""
     users: dict[Expr, set[int]] = {}
     consumers: dict[Expr, list[Expr]] = {}
     order: dict[Expr, None] = {}
     for group in groups:
         for root in group.roots:
-            for node in analyse(root, stored).inlined if group.loops else ():
+            for node in stored.analysis(root).inlined if group.loops else ():
                 users.setdefault(node, set()).add(group.number)
                 order[node] = None
                 for arg in node.args:
@@ -212,8 +244,7 @@ def shared_values(groups: Iterable[Group], stored: set[Expr]) -> set[Expr]:
         return cost.get(node, 0)
 
     for node in sorted(order, key=_topological(order)):
-        own = node.primitive.cost if isinstance(node.primitive, Elementwise) else 0
-        cost[node] = min(own + sum(price(a) for a in node.args), 1 << 20)
+        cost[node] = min(own_cost(node) + sum(price(a) for a in node.args), 1 << 20)
     dear = {
         node
         for node in order
@@ -252,7 +283,7 @@ def _topological(nodes: Iterable[Expr]):  # type: ignore[no-untyped-def]
 class Grouping:
     """Roots assigned to groups one by one, in topological order."""
 
-    def __init__(self, stored: set[Expr]) -> None:
+    def __init__(self, stored: Stored) -> None:
         self.stored = stored
         self.groups: list[Group] = []
         self.home: dict[Expr, Group] = {}
@@ -266,17 +297,17 @@ class Grouping:
         if not loops:
             self._alone(root)
             return
-        analysis = analyse(root, self.stored)
+        analysis = self.stored.analysis(root)
         reads = {node for node, _ in analysis.accesses}
         ancestors = self._ancestors(reads)
         for group in self._candidates(root, analysis):
             if not self._reaches(reads, group) and join(group, root, analysis):
-                self._settle(group, root, reads, ancestors, len(analysis.inlined))
+                self._settle(group, root, reads, ancestors, analysis.work)
                 return
         group = self._new(analysis.domain)
         joined = join(group, root, analysis)
         assert joined, root
-        self._settle(group, root, reads, ancestors, len(analysis.inlined))
+        self._settle(group, root, reads, ancestors, analysis.work)
 
     def _new(self, domain: Shape) -> Group:
         group = Group(len(self.groups), domain)
@@ -324,9 +355,9 @@ class Grouping:
         return [found[number] for number in sorted(found, reverse=True)]
 
     def _settle(
-        self, group: Group, root: Expr, reads: set[Expr], ancestors: int, nodes: int
+        self, group: Group, root: Expr, reads: set[Expr], ancestors: int, work: int
     ) -> None:
-        group.nodes += nodes
+        group.work += work
         group.reads |= reads
         self.home[root] = group
         for node in reads:
@@ -341,7 +372,7 @@ class Grouping:
 def join(group: Group, root: Expr, analysis: Analysis) -> bool:
     """Add the root to the group if its loops and its reads fit; say whether."""
     reduces = isinstance(root.primitive, Reduction)
-    if group.nodes and group.nodes + len(analysis.inlined) > MAXIMUM_NODES:
+    if group.work and group.work + analysis.work > MAXIMUM_WORK:
         return False
     if analysis.domain == group.domain:
         return _join_elements(group, root, analysis, reduces)
@@ -416,20 +447,20 @@ def row_place(group: Group, node: Expr) -> Affine:
 
 def schedule(graph: Graph) -> list[Group]:
     """The groups of a graph in an order in which they can run."""
-    stored = required(graph)
+    stored = Stored(required(graph))
     add_expansions(graph, stored)
     for _ in range(3):
         groups = assign(graph, stored)
         extra = shared_values(groups, stored)
         if not extra:
             break
-        stored |= extra
+        stored.extend(extra)
     else:
         groups = assign(graph, stored)
     return sorted_groups(groups)
 
 
-def assign(graph: Graph, stored: set[Expr]) -> list[Group]:
+def assign(graph: Graph, stored: Stored) -> list[Group]:
     """Every root of the graph in a group."""
     grouping = Grouping(stored)
     for node in graph.nodes:

@@ -167,10 +167,9 @@ def check(steps: Sequence[Step], slots: Sequence[Slot], arena_bytes: int) -> Non
         raise ValueError(f"every result needs one Output slot; got {results}")
     for index, slot in enumerate(slots):
         root, offset = root_of(index, slots)
-        owner = slots[root]
-        room = nbytes(owner)
-        if isinstance(owner, Temporary):
-            room, offset = arena_bytes, offset + owner.offset_bytes
+        room = nbytes(slots[root])
+        if isinstance(slot, Temporary):
+            room, offset = arena_bytes, slot.offset_bytes
         if offset < 0 or offset + nbytes(slot) > room:
             raise ValueError(f"slot {index} does not fit into its memory: {slot}")
     for step in steps:

@@ -30,6 +30,8 @@ _SLOW_LAYERS = {"workqueue": 4}  # times the share
 words = np.zeros(len(Process), np.int64)
 """The words that native code shares with this process; `executor` fills in the rest."""
 
+_MANY = 2**31
+
 _forked_from_pool = False
 
 
@@ -99,7 +101,7 @@ def _after_fork_in_child() -> None:
 _start_callback = ctypes.CFUNCTYPE(None)(_start)
 words[Process.POOL_START] = ctypes.cast(_start_callback, ctypes.c_void_p).value or 0
 words[Process.GRAIN_FACTOR] = 1
-words[Process.THREADS] = _positive("MGRAD_NUM_THREADS") or _pool_size()
+words[Process.THREADS] = min(_positive("MGRAD_NUM_THREADS") or _MANY, _pool_size())
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)

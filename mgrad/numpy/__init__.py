@@ -13,11 +13,13 @@ from mgrad.numpy import (
     constructing,
     contraction,
     einsum,
+    elementwise,
     indexing,
     joining,
     operators,
     reductions,
     refusals,
+    scans,
     shaping,
     special,
     statistics,
@@ -27,8 +29,21 @@ from mgrad.numpy import (
 from mgrad.numpy.dispatch import beyond_numpy, constructors, namespace
 
 IMPLEMENTATIONS = (
-    operators, ufuncs, reductions, shaping, joining, constructing, contraction, einsum,
-    indexing, updates, statistics, special, refusals,
+    operators,
+    ufuncs,
+    elementwise,
+    reductions,
+    shaping,
+    joining,
+    constructing,
+    scans,
+    contraction,
+    einsum,
+    indexing,
+    updates,
+    statistics,
+    special,
+    refusals,
 )
 REEXPORTED = (
     "bool bool_ int32 int64 float32 float64 dtype generic ndarray number integer "

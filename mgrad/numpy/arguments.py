@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
 
@@ -45,8 +45,9 @@ def public(
                     f"Its arguments are those of numpy.{label}."
                 ) from error
 
-        implements(*numpy_functions, name=label)(guarded)
-        return guarded  # type: ignore[return-value]
+        known = (f for f in numpy_functions if f is not None)  # newer than this NumPy
+        implements(*known, name=label)(guarded)
+        return cast(Function, guarded)
 
     return register
 
@@ -60,7 +61,8 @@ def refuse_out(out: Any, function: str) -> None:
     """`out=` given by position."""
     if out is not None:
         fail(
-            ItemAssignmentError, function,
+            ItemAssignmentError,
+            function,
             "out= writes into an array, and traced values are immutable. "
             "Use the returned value instead.",
         )
@@ -68,7 +70,11 @@ def refuse_out(out: Any, function: str) -> None:
 
 def refuse_option(function: str, option: str, advice: str) -> NoReturn:
     """An option that is not traced."""
-    fail(UnsupportedError, function, f"{option} is not supported on traced values. {advice}")
+    fail(
+        UnsupportedError,
+        function,
+        f"{option} is not supported on traced values. {advice}",
+    )
 
 
 def as_node(value: Any) -> Expr:
@@ -85,9 +91,14 @@ def canonical_axis(axis: Any, ndim: int, function: str) -> int:
     number = operator.index(axis)
     if not -ndim <= number < ndim:
         fail(
-            AxisError, function,
+            AxisError,
+            function,
             f"axis {number} is out of bounds for an array with {ndim} axes. "
-            + (f"Give an axis from {-ndim} to {ndim - 1}." if ndim else "It has no axis."),
+            + (
+                f"Give an axis from {-ndim} to {ndim - 1}."
+                if ndim
+                else "It has no axis."
+            ),
         )
     return number % ndim
 

@@ -1,4 +1,7 @@
-"""Products with sums: matmul and its relatives, and einsum, as pairwise contractions."""
+"""Products with sums: matmul and its relatives, as contractions of two operands."""
+
+# mypy: disable-error-code="no-any-return"
+# (the operators of Expr are typed Any)
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ from mgrad.errors import ShapeError
 from mgrad.expr import Expr, describe, make
 from mgrad.graph import origin
 from mgrad.numpy.arguments import as_node, canonical_axes, fail, public, refuse_option
+from mgrad.numpy.joining import stack
 from mgrad.numpy.operators import multiply
 from mgrad.numpy.reductions import reduce
+from mgrad.numpy.shaping import moveaxis
 from mgrad.primitive import as_expr, convert, result_type
 from mgrad.primitives import contraction, reduction
 from mgrad.primitives.contraction import ALPHABET
@@ -57,7 +62,8 @@ def matmul(x1: Any, x2: Any, /, **options: Any) -> Expr:
     x, y = as_node(x1), as_node(x2)
     if x.ndim == 0 or y.ndim == 0:
         fail(
-            ShapeError, "matmul",
+            ShapeError,
+            "matmul",
             f"the operands need an axis at least, got {origin(x)} and {origin(y)}. "
             "Use * to multiply by a scalar.",
         )
@@ -92,10 +98,11 @@ def _agree(name: str, x: Expr, xs: str, y: Expr, ys: str, strict: str) -> None:
         if n != m and (c in strict or 1 not in (n, m)):
             i, j = xs.index(c) - len(xs), ys.index(c) - len(ys)
             fail(
-                ShapeError, name,
-                f"the operands do not fit: {origin(x)} and {origin(y)}; axis {i} of the "
-                f"first has {m} elements and axis {j} of the second {n}, which must be "
-                "equal. Transpose or reshape one of them.",
+                ShapeError,
+                name,
+                f"the operands do not fit: {origin(x)} and {origin(y)}; axis {i} of "
+                f"the first has {m} elements and axis {j} of the second {n}; they must "
+                "be equal. Transpose or reshape one of them.",
             )
 
 
@@ -109,7 +116,7 @@ def dot(a: Any, b: Any, out: Any = None) -> Expr:
     """The sum over the last axis of a and the second to last of b."""
     x, y = as_node(a), as_node(b)
     if x.ndim == 0 or y.ndim == 0:
-        return multiply(x, y)  # type: ignore[no-any-return]
+        return multiply(x, y)
     shared, rest = ALPHABET[0], ALPHABET[1:]
     xs = rest[: x.ndim - 1] + shared
     free = rest[x.ndim - 1 : x.ndim + y.ndim - 2]
@@ -131,7 +138,7 @@ def inner(a: Any, b: Any, /) -> Expr:
     """The sum over the last axes."""
     x, y = as_node(a), as_node(b)
     if x.ndim == 0 or y.ndim == 0:
-        return multiply(x, y)  # type: ignore[no-any-return]
+        return multiply(x, y)
     shared, rest = ALPHABET[0], ALPHABET[1:]
     xs = rest[: x.ndim - 1]
     ys = rest[x.ndim - 1 : x.ndim + y.ndim - 2]
@@ -142,7 +149,7 @@ def inner(a: Any, b: Any, /) -> Expr:
 def outer(a: Any, b: Any, out: Any = None) -> Expr:
     """Products of all pairs of elements."""
     x, y = as_node(a), as_node(b)
-    return multiply(reshape_to(x, (x.size, 1)), reshape_to(y, (1, y.size)))  # type: ignore[no-any-return]
+    return multiply(reshape_to(x, (x.size, 1)), reshape_to(y, (1, y.size)))
 
 
 @public(np.linalg.outer, name="linalg.outer")
@@ -150,7 +157,9 @@ def linalg_outer(x1: Any, x2: Any, /) -> Expr:
     """Products of all pairs of elements of two vectors."""
     x, y = as_node(x1), as_node(x2)
     if x.ndim != 1 or y.ndim != 1:
-        fail(ShapeError, "linalg.outer", f"takes vectors, got {origin(x)}, {origin(y)}.")
+        fail(
+            ShapeError, "linalg.outer", f"takes vectors, got {origin(x)}, {origin(y)}."
+        )
     return outer(x, y)
 
 
@@ -179,7 +188,8 @@ def _tensordot_axes(x: Expr, y: Expr, axes: Any) -> tuple[Sequence[int], Sequenc
         count = int(axes)
         if count > min(x.ndim, y.ndim):
             fail(
-                ShapeError, "tensordot",
+                ShapeError,
+                "tensordot",
                 f"axes={count} is more than {describe(x)} or {describe(y)} have.",
             )
         return range(x.ndim - count, x.ndim), range(count)
@@ -200,12 +210,14 @@ def _row_products(name: str, letters: tuple[str, str, str], *functions: Any) -> 
         _plain(name, options)
         x, y = as_node(x1), as_node(x2)
         if axis != -1:
-            x, y = np.moveaxis(x, axis, -1), np.moveaxis(y, axis, -1)
+            x, y = moveaxis(x, axis, -1), moveaxis(y, axis, -1)
         own = [len(core) for core in letters[:2]]
         if x.ndim < own[0] or y.ndim < own[1]:
             fail(
-                ShapeError, name,
-                f"needs {own[0]} and {own[1]} axes at least, got {origin(x)}, {origin(y)}.",
+                ShapeError,
+                name,
+                f"needs {own[0]} and {own[1]} axes at least, got {origin(x)} and "
+                f"{origin(y)}.",
             )
         xs = _batch_letters(x.ndim - own[0]) + letters[0]
         ys = _batch_letters(y.ndim - own[1]) + letters[1]
@@ -242,7 +254,11 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Expr:
     """The product of several matrices, in the cheapest order."""
     nodes = [as_node(a) for a in arrays]
     if len(nodes) < 2:
-        fail(ShapeError, "linalg.multi_dot", f"needs two arrays at least, got {len(nodes)}.")
+        fail(
+            ShapeError,
+            "linalg.multi_dot",
+            f"needs two arrays at least, got {len(nodes)}.",
+        )
     first, last = nodes[0].ndim == 1, nodes[-1].ndim == 1
     ends = [("" if first else "a"), *ALPHABET[1 : len(nodes)], ("" if last else "z")]
     letters = [ends[i] + ends[i + 1] for i in range(len(nodes))]
@@ -251,7 +267,14 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Expr:
             fail(ShapeError, "linalg.multi_dot", f"takes matrices, got {origin(node)}.")
     for k in range(len(nodes) - 1):
         shared = ends[k + 1]
-        _agree("linalg.multi_dot", nodes[k], letters[k], nodes[k + 1], letters[k + 1], shared)
+        _agree(
+            "linalg.multi_dot",
+            nodes[k],
+            letters[k],
+            nodes[k + 1],
+            letters[k + 1],
+            shared,
+        )
     from mgrad.numpy.einsum import einsum
 
     return einsum(",".join(letters) + "->" + ends[0] + ends[-1], *nodes)
@@ -262,7 +285,11 @@ def matrix_power(a: Any, n: int) -> Expr:
     """A square matrix to a power >= 0, by squaring."""
     x = as_node(a)
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        fail(ShapeError, "linalg.matrix_power", f"takes square matrices, got {origin(x)}.")
+        fail(
+            ShapeError,
+            "linalg.matrix_power",
+            f"takes square matrices, got {origin(x)}.",
+        )
     if n < 0:
         refuse_option("linalg.matrix_power", f"n={n}", "Invert the matrix first.")
     result: Expr | None = None
@@ -278,24 +305,30 @@ def matrix_power(a: Any, n: int) -> Expr:
 
 @public(np.cross)
 def cross(
-    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1,
+    a: Any,
+    b: Any,
+    axisa: int = -1,
+    axisb: int = -1,
+    axisc: int = -1,
     axis: int | None = None,
 ) -> Expr:
     """The vector product of vectors of 3 elements."""
     if axis is not None:
         axisa = axisb = axisc = axis
-    x, y = np.moveaxis(as_node(a), axisa, -1), np.moveaxis(as_node(b), axisb, -1)
+    x, y = moveaxis(as_node(a), axisa, -1), moveaxis(as_node(b), axisb, -1)
     if (x.shape[-1], y.shape[-1]) != (3, 3):
         fail(
-            ShapeError, "cross",
-            f"takes vectors of 3 elements, got {origin(x)} and {origin(y)}. In the plane "
-            "use x[..., 0] * y[..., 1] - x[..., 1] * y[..., 0].",
+            ShapeError,
+            "cross",
+            f"takes vectors of 3 elements, got {origin(x)} and {origin(y)}. In the "
+            "plane use x[..., 0] * y[..., 1] - x[..., 1] * y[..., 0].",
         )
     parts = [
-        x[..., (i + 1) % 3] * y[..., (i + 2) % 3] - x[..., (i + 2) % 3] * y[..., (i + 1) % 3]
+        x[..., (i + 1) % 3] * y[..., (i + 2) % 3]
+        - x[..., (i + 2) % 3] * y[..., (i + 1) % 3]
         for i in range(3)
     ]
-    return np.stack(parts, axis=axisc)  # type: ignore[call-overload,no-any-return]
+    return stack(parts, axis=axisc)
 
 
 @public(np.linalg.cross, name="linalg.cross")

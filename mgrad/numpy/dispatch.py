@@ -17,7 +17,9 @@ from mgrad.protocols import FUNCTIONS, NAMESPACE
 HIDDEN = frozenset("put place putmask copyto fill_diagonal put_along_axis".split())
 
 
-def dispatched(implementation: Callable[..., Any], otherwise: Callable[..., Any]) -> Any:
+def dispatched(
+    implementation: Callable[..., Any], otherwise: Callable[..., Any]
+) -> Any:
     """`implementation` if an Expr is among the arguments, else `otherwise`."""
 
     @functools.wraps(implementation)
@@ -32,7 +34,7 @@ def dispatched(implementation: Callable[..., Any], otherwise: Callable[..., Any]
 
 
 def namespace(module: Any) -> dict[str, Any]:
-    """A dispatched function for each one of a NumPy module that has an implementation."""
+    """The functions of a NumPy module that have an implementation, dispatched."""
     found = {}
     for name in dir(module):
         function = getattr(module, name)

@@ -1,5 +1,8 @@
 """einsum of any number of operands, as pairwise contractions."""
 
+# mypy: disable-error-code="no-any-return"
+# (the operators of Expr are typed Any)
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -24,11 +27,17 @@ INT64 = np.dtype("int64")
 
 
 @public(np.einsum)
-def einsum(*operands: Any, out: Any = None, optimize: Any = None, **options: Any) -> Expr:
+def einsum(
+    *operands: Any, out: Any = None, optimize: Any = None, **options: Any
+) -> Expr:
     """Sums of products over letters; the order of contraction is the cheapest found."""
     refuse_out(out, "einsum")
     if not operands:
-        fail(ShapeError, "einsum", "needs subscripts such as 'ij,jk->ik' and the operands.")
+        fail(
+            ShapeError,
+            "einsum",
+            "needs subscripts such as 'ij,jk->ik' and the operands.",
+        )
     subscripts, values = _split_arguments(operands)
     nodes = [as_node(v) for v in values]
     terms, result = _parse(subscripts, nodes)
@@ -49,7 +58,10 @@ def _split_arguments(operands: Sequence[Any]) -> tuple[str, list[Any]]:
     result = list(operands[-1]) if len(operands) % 2 else None
     used = sorted({c for row in labels for c in row if c is not Ellipsis})
     letter = {c: ALPHABET[i] for i, c in enumerate(used)}
-    word = lambda row: "".join("..." if c is Ellipsis else letter[c] for c in row)  # noqa: E731
+
+    def word(row: list[Any]) -> str:
+        return "".join("..." if c is Ellipsis else letter[c] for c in row)
+
     subscripts = ",".join(map(word, labels))
     return subscripts if result is None else f"{subscripts}->{word(result)}", values
 
@@ -60,13 +72,20 @@ def _parse(subscripts: str, nodes: list[Expr]) -> tuple[list[str], str]:
     words = inputs.split(",")
     if len(words) != len(nodes):
         fail(
-            ShapeError, "einsum",
+            ShapeError,
+            "einsum",
             f"{subscripts!r} has {len(words)} terms, but {len(nodes)} operands came.",
         )
     if set(subscripts) - set(ALPHABET) - set(",->."):
-        fail(ShapeError, "einsum", f"{subscripts!r} may hold only letters, ',', '->', '...'.")
+        fail(
+            ShapeError,
+            "einsum",
+            f"{subscripts!r} may hold only letters, ',', '->', '...'.",
+        )
     free = "".join(c for c in reversed(ALPHABET) if c not in subscripts)
-    widths = [_ellipsis_width(w, n, subscripts) for w, n in zip(words, nodes, strict=True)]
+    widths = [
+        _ellipsis_width(w, n, subscripts) for w, n in zip(words, nodes, strict=True)
+    ]
     widest = max(widths, default=0)
     dots = free[:widest]
     terms = [
@@ -77,7 +96,9 @@ def _parse(subscripts: str, nodes: list[Expr]) -> tuple[list[str], str]:
         result = result.replace("...", dots)
     else:
         letters = "".join(words).replace(".", "")
-        result = dots + "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
+        result = dots + "".join(
+            sorted(c for c in set(letters) if letters.count(c) == 1)
+        )
     _check_result(subscripts, terms, result)
     return terms, result
 
@@ -88,7 +109,8 @@ def _ellipsis_width(word: str, node: Expr, subscripts: str) -> int:
     dotted = "..." in word
     if "." in letters or width < 0 or (width and not dotted):
         fail(
-            ShapeError, "einsum",
+            ShapeError,
+            "einsum",
             f"the term {word!r} of {subscripts!r} has {len(letters)} letters, but the "
             f"operand is {origin(node)} with {node.ndim} axes.",
         )
@@ -98,8 +120,12 @@ def _ellipsis_width(word: str, node: Expr, subscripts: str) -> int:
 def _check_result(subscripts: str, terms: list[str], result: str) -> None:
     missing = [c for c in result if not any(c in term for term in terms)]
     if missing or len(set(result)) != len(result) or "." in result:
-        reason = f"{missing[0]!r} is in no operand" if missing else "a letter stands twice"
-        fail(ShapeError, "einsum", f"the result {result!r} of {subscripts!r}: {reason}.")
+        reason = (
+            f"{missing[0]!r} is in no operand" if missing else "a letter stands twice"
+        )
+        fail(
+            ShapeError, "einsum", f"the result {result!r} of {subscripts!r}: {reason}."
+        )
 
 
 def _extents(subscripts: str, terms: list[str], nodes: list[Expr]) -> dict[str, int]:
@@ -109,9 +135,11 @@ def _extents(subscripts: str, terms: list[str], nodes: list[Expr]) -> dict[str, 
         for c, n in zip(term, node.shape, strict=True):
             if extents.get(c, 1) != 1 and n not in (1, extents[c]):
                 fail(
-                    ShapeError, "einsum",
-                    f"letter {c!r} of {subscripts!r} is {extents[c]} in {origin(owner[c])} "
-                    f"and {n} in {origin(node)}. The extents of a letter must agree.",
+                    ShapeError,
+                    "einsum",
+                    f"letter {c!r} of {subscripts!r} is {extents[c]} in "
+                    f"{origin(owner[c])} and {n} in {origin(node)}. "
+                    "The extents of a letter must agree.",
                 )
             if extents.get(c, 1) == 1:
                 extents[c], owner[c] = n, node
@@ -157,7 +185,8 @@ def _diagonal_of(x: Expr, letters: str) -> tuple[Expr, str]:
                 continue
             if n != m:
                 fail(
-                    ShapeError, "einsum",
+                    ShapeError,
+                    "einsum",
                     f"letter {c!r} stands for axes of {n} and {m} of {describe(x)}.",
                 )
             x = diagonal(x, 0, i, j)

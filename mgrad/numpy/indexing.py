@@ -1,4 +1,7 @@
-"""Indexing as NumPy does it: basic, advanced and mixed; reads and functional updates."""
+"""Indexing as NumPy does it: basic, advanced and mixed."""
+
+# mypy: disable-error-code="no-any-return"
+# (the operators of Expr are typed Any)
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ class Plan:
     """An index in parts: a region of x, then new axes, then positions along axes.
 
     `axes` has an entry for each axis of the region without dropped ones and with new
-    ones: its positions, or None. `place` is where the gathered axes go among the others.
+    ones: its positions, or None. `place` is where the gathered axes go.
     """
 
     region: tuple[Taken, ...]
@@ -89,6 +92,8 @@ def plan_index(x: Expr, index: Any) -> Plan:
         axis = len(region)
         if entry is None:
             shape.append(1)
+        elif entry is Ellipsis:
+            continue
         elif isinstance(entry, _Flag):
             positions[len(shape)] = np.zeros((int(entry.value),), INT64)
             shape.append(1)
@@ -139,9 +144,10 @@ def _entry(x: Expr, index: Any) -> Any:
         return operator.index(index)
     except TypeError:
         fail(
-            IndexingError, "x[index]",
-            "only integers, slices (:), ellipsis (...), np.newaxis (None) and integer or "
-            f"boolean arrays are valid indices; got {type(index).__name__}.",
+            IndexingError,
+            "x[index]",
+            "only integers, slices (:), ellipsis (...), np.newaxis (None) and integer "
+            f"or boolean arrays are valid indices; got {type(index).__name__}.",
         )
 
 
@@ -156,7 +162,8 @@ def _index_array(index: Any) -> np.ndarray:
 def _traced_entry(x: Expr, index: Expr) -> Any:
     if index.dtype.kind == "b":
         fail(
-            IndexingError, "x[mask]",
+            IndexingError,
+            "x[mask]",
             f"the mask is traced ({origin(index)}), so the shape of the result is "
             "unknown. Use np.where(mask, x, otherwise), a sum with where=mask, or "
             "x.at[mask].set(v).",
@@ -168,9 +175,10 @@ def _traced_entry(x: Expr, index: Expr) -> Any:
 
 def _refuse_dtype(index: Any) -> None:
     fail(
-        IndexingError, "x[index]",
-        f"arrays used as indices must be of integer or boolean type, got {index.dtype}. "
-        "Convert the index with .astype(int).",
+        IndexingError,
+        "x[index]",
+        f"arrays used as indices must be of integer or boolean type, got "
+        f"{index.dtype}. Convert the index with .astype(int).",
     )
 
 
@@ -199,15 +207,21 @@ def _expand(x: Expr, entries: list[Any]) -> list[Any]:
     used = sum(_consumed(e) for e in entries)
     dots = [i for i, e in enumerate(entries) if e is Ellipsis]
     if len(dots) > 1:
-        fail(IndexingError, "x[index]", "an index can only have a single ellipsis (...).")
+        fail(
+            IndexingError, "x[index]", "an index can only have a single ellipsis (...)."
+        )
     if used > x.ndim:
         fail(
-            IndexingError, "x[index]",
-            f"too many indices: {origin(x)} has {x.ndim} axes, but {used} were indexed.",
+            IndexingError,
+            "x[index]",
+            f"too many indices: {origin(x)} has {x.ndim} axes, but {used} were "
+            "indexed.",
         )
     at = dots[0] if dots else len(entries)
     tail = entries[at + 1 :]
-    fill = [slice(None)] * (x.ndim - used)
+    fill: list[Any] = [slice(None)] * (x.ndim - used)
+    if dots and not fill:
+        fill = [Ellipsis]  # of no width, yet it sets the advanced indices apart
     expanded: list[Any] = []
     axis = 0
     for entry in [*entries[:at], *fill, *tail]:
@@ -215,9 +229,10 @@ def _expand(x: Expr, entries: list[Any]) -> list[Any]:
             expected = x.shape[axis : axis + entry.ndim]
             if entry.array.shape != expected:
                 fail(
-                    IndexingError, "x[mask]",
-                    f"boolean index did not match {origin(x)} along axis {axis}: the mask "
-                    f"has shape {entry.array.shape}, the axes {expected}.",
+                    IndexingError,
+                    "x[mask]",
+                    f"boolean index did not match {origin(x)} along axis {axis}: the "
+                    f"mask has shape {entry.array.shape}, the axes {expected}.",
                 )
             expanded.extend(np.nonzero(entry.array))
         else:
@@ -239,7 +254,8 @@ def _slice(entry: slice, extent: int) -> Taken:
         raise
     except (TypeError, ValueError) as error:
         fail(
-            IndexingError, "x[start:stop:step]",
+            IndexingError,
+            "x[start:stop:step]",
             f"{error}; got {entry.start}:{entry.stop}:{entry.step}.",
         )
     length = len(range(start, stop, step))
@@ -250,7 +266,8 @@ def _in_bounds(x: Expr, index: int, axis: int) -> int:
     extent = x.shape[axis]
     if not -extent <= index < extent:
         fail(
-            IndexingError, "x[index]",
+            IndexingError,
+            "x[index]",
             f"index {index} is out of bounds for axis {axis} with size {extent} of "
             f"{origin(x)}.",
         )
@@ -275,11 +292,12 @@ def positions_of(plan: Plan) -> tuple[Expr, ...]:
     arrays = list(plan.positions.values())
     if not any(isinstance(a, Expr) for a in arrays):
         try:
-            arrays = np.broadcast_arrays(*arrays)
+            arrays = list(np.broadcast_arrays(*arrays))
         except ValueError:
             shapes = " ".join(str(np.shape(a)) for a in arrays)
             fail(
-                IndexingError, "x[index]",
+                IndexingError,
+                "x[index]",
                 "shape mismatch: indexing arrays could not be broadcast together with "
                 f"shapes {shapes}.",
             )

@@ -1,5 +1,8 @@
 """Joining, splitting, repeating and padding arrays."""
 
+# mypy: disable-error-code="no-any-return"
+# (the operators of Expr are typed Any)
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -23,7 +26,13 @@ from mgrad.numpy.arguments import (
 )
 from mgrad.numpy.indexing import index_node
 from mgrad.numpy.shaping import atleast_1d, atleast_2d, atleast_3d, reorder
-from mgrad.primitive import as_expr, broadcast_shapes, broadcast_to, convert, result_type
+from mgrad.primitive import (
+    as_expr,
+    broadcast_shapes,
+    broadcast_to,
+    convert,
+    result_type,
+)
 from mgrad.primitives import movement
 from mgrad.primitives.indexing import gather
 from mgrad.primitives.movement import reshape_to, take_slice
@@ -32,11 +41,9 @@ from mgrad.primitives.movement import reshape_to, take_slice
 def section(x: Expr, axis: int, start: int, stop: int, step: int = 1) -> Expr:
     """Elements `start`, `start + step`, ... before `stop` along one axis."""
     length = len(range(start, stop, step))
-    pick = lambda own, other: tuple(  # noqa: E731
-        own if i == axis else (n if other is None else other)
-        for i, n in enumerate(x.shape)
-    )
-    return take_slice(x, pick(start if length else 0, 0), pick(length, None), pick(step, 1))
+    starts, lengths, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
+    starts[axis], lengths[axis], steps[axis] = start if length else 0, length, step
+    return take_slice(x, tuple(starts), tuple(lengths), tuple(steps))
 
 
 def joined(name: str, nodes: Sequence[Expr], axis: int, dtype: Any = None) -> Expr:
@@ -44,9 +51,12 @@ def joined(name: str, nodes: Sequence[Expr], axis: int, dtype: Any = None) -> Ex
     first = nodes[0]
     for node in nodes:
         apart = [i for i in range(first.ndim) if i != axis]
-        if node.ndim != first.ndim or any(node.shape[i] != first.shape[i] for i in apart):
+        if node.ndim != first.ndim or any(
+            node.shape[i] != first.shape[i] for i in apart
+        ):
             fail(
-                ShapeError, name,
+                ShapeError,
+                name,
                 f"the shapes must agree except along axis {axis}: {origin(first)} and "
                 f"{origin(node)}. Reshape or pad one of them.",
             )
@@ -59,7 +69,12 @@ def joined(name: str, nodes: Sequence[Expr], axis: int, dtype: Any = None) -> Ex
 
 @public(np.concatenate, np.concat)
 def concatenate(
-    arrays: Any, /, axis: int | None = 0, out: Any = None, *, dtype: Any = None,
+    arrays: Any,
+    /,
+    axis: int | None = 0,
+    out: Any = None,
+    *,
+    dtype: Any = None,
     casting: str = "same_kind",
 ) -> Expr:
     """Arrays one after another along an axis."""
@@ -69,15 +84,22 @@ def concatenate(
         nodes, axis = [reshape_to(n, (n.size,)) for n in nodes], 0
     if any(node.ndim == 0 for node in nodes):
         fail(
-            ShapeError, "concatenate",
+            ShapeError,
+            "concatenate",
             "scalars have no axis to join along. Use np.stack, or np.reshape(x, 1).",
         )
-    return joined("concatenate", nodes, canonical_axis(axis, nodes[0].ndim, "concatenate"), dtype)
+    return joined(
+        "concatenate", nodes, canonical_axis(axis, nodes[0].ndim, "concatenate"), dtype
+    )
 
 
 @public(np.stack)
 def stack(
-    arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None,
+    arrays: Any,
+    axis: int = 0,
+    out: Any = None,
+    *,
+    dtype: Any = None,
     casting: str = "same_kind",
 ) -> Expr:
     """Arrays of one shape along a new axis."""
@@ -87,9 +109,10 @@ def stack(
     for node in nodes:
         if node.shape != first.shape:
             fail(
-                ShapeError, "stack",
-                f"all arrays must have one shape, got {origin(first)} and {origin(node)}. "
-                "Use np.concatenate, or broadcast them first.",
+                ShapeError,
+                "stack",
+                f"all arrays must have one shape, got {origin(first)} and "
+                f"{origin(node)}. Use np.concatenate, or broadcast them first.",
             )
     along = canonical_axis(axis, first.ndim + 1, "stack")
     shape = (*first.shape[:along], 1, *first.shape[along:])
@@ -161,7 +184,8 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Expr]:
     along = canonical_axis(axis, x.ndim, "split")
     if np.ndim(indices_or_sections) == 0 and x.shape[along] % int(indices_or_sections):
         fail(
-            ShapeError, "split",
+            ShapeError,
+            "split",
             f"{x.shape[along]} elements along axis {along} of {origin(x)} do not make "
             f"{indices_or_sections} equal parts. Use np.array_split for unequal ones.",
         )
@@ -177,7 +201,11 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Expr]
     if np.ndim(indices_or_sections) == 0:
         count = int(indices_or_sections)
         if count <= 0:
-            fail(ShapeError, "array_split", f"the number of parts must be > 0, got {count}.")
+            fail(
+                ShapeError,
+                "array_split",
+                f"the number of parts must be > 0, got {count}.",
+            )
         size, extra = divmod(n, count)
         ends = np.cumsum([size + (i < extra) for i in range(count)]).tolist()
         return [section(x, along, a, b) for a, b in zip([0, *ends], ends, strict=False)]
@@ -203,7 +231,7 @@ vsplit = _splitting("vsplit", lambda x: 0, 2)
 dsplit = _splitting("dsplit", lambda x: 2, 3)
 
 
-@public(np.unstack)
+@public(getattr(np, "unstack", None))
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Expr, ...]:
     """The parts along an axis, without it."""
     node = as_node(x)
@@ -232,7 +260,7 @@ MOST_RUNS = 8
 
 
 def _runs(positions: list[int]) -> list[tuple[int, int, int]]:
-    """(start, length, step) of the runs with step 1, 0 or -1 that make the positions."""
+    """(start, length, step) of the runs, of step 1, 0 or -1, in the positions."""
     runs: list[tuple[int, int, int]] = []
     for p in positions:
         if runs:
@@ -280,7 +308,8 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Expr:
     along = canonical_axis(axis, x.ndim, "repeat")
     if isinstance(repeats, Expr):
         fail(
-            ShapeError, "repeat",
+            ShapeError,
+            "repeat",
             "the counts are traced, so the shape of the result is unknown. "
             "Give Python numbers, or pass them as a static argument.",
         )
@@ -339,7 +368,11 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> E
         if low or high:
             n = x.shape[axis]
             if n == 0:
-                fail(ShapeError, "pad", f"cannot extend the empty axis {axis} by {mode!r}.")
+                fail(
+                    ShapeError,
+                    "pad",
+                    f"cannot extend the empty axis {axis} by {mode!r}.",
+                )
             x = pick_along(x, axis, np.pad(np.arange(n), (low, high), mode=mode))
     return x
 
@@ -353,7 +386,8 @@ def _pad_widths(x: Expr, pad_width: Any) -> list[tuple[int, int]]:
         widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2))
     except ValueError:
         fail(
-            ShapeError, "pad",
+            ShapeError,
+            "pad",
             f"pad_width={pad_width} does not give (before, after) for each axis of "
             f"{origin(x)}.",
         )
@@ -366,7 +400,11 @@ def _pad_constant(x: Expr, widths: list[tuple[int, int]], values: Any) -> Expr:
     if isinstance(values, (int, float)) and values == 0:
         shape = tuple(n + a + b for n, (a, b) in zip(x.shape, widths, strict=True))
         starts = tuple(a for a, _ in widths)
-        return make(movement.pad, (x,), (shape, starts, (1,) * x.ndim)) if shape != x.shape else x
+        return (
+            make(movement.pad, (x,), (shape, starts, (1,) * x.ndim))
+            if shape != x.shape
+            else x
+        )
     filling = as_node(values)
     filling = broadcast_to(filling, broadcast_shapes("pad", [filling, _pairs(x.ndim)]))
     for axis, sizes in enumerate(widths):

@@ -1,5 +1,8 @@
 """The operators of traced arrays, with NumPy's rules for booleans and weak scalars."""
 
+# mypy: disable-error-code="no-any-return"
+# (the operators of Expr are typed Any)
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -36,7 +39,9 @@ def operator(name: str, *operands: Any) -> Any:
 
 def as_weak(node: Expr) -> Expr:
     """The same operation as a Python number."""
-    return node if node.weak else make(node.primitive, node.args, node.params, weak=True)
+    return (
+        node if node.weak else make(node.primitive, node.args, node.params, weak=True)
+    )
 
 
 def _number(value: Any) -> Any:
@@ -71,10 +76,14 @@ multiply = _on_booleans("multiply", arithmetic.multiply, logic.bitwise_and)
 maximum = _on_booleans("maximum", arithmetic.maximum, logic.bitwise_or)
 minimum = _on_booleans("minimum", arithmetic.minimum, logic.bitwise_and)
 subtract = _on_booleans(
-    "subtract", arithmetic.subtract, None,
+    "subtract",
+    arithmetic.subtract,
+    None,
     "Use x ^ y (exclusive or), or convert with x.astype(int).",
 )
-negative = _on_booleans("negative", arithmetic.negative, None, "Use ~x for the opposite.")
+negative = _on_booleans(
+    "negative", arithmetic.negative, None, "Use ~x for the opposite."
+)
 sign = _on_booleans("sign", arithmetic.sign, None, "Convert with x.astype(int).")
 
 
@@ -134,7 +143,8 @@ def _integer_base(x: Any, y: Any, exponent: Any, dtype: np.dtype) -> Expr:
         if is_weak(x) and is_weak(y):
             return arithmetic.integer_power(base, int(exponent))
         fail(
-            DTypeError, "power",
+            DTypeError,
+            "power",
             f"integers to negative integer powers ({exponent}) are not integers. "
             "Convert the base to floating point first, for example x.astype(float).",
         )
@@ -149,9 +159,10 @@ def _integer_powers(x: Expr, y: Expr, concrete: np.ndarray | None) -> Expr:
         fail(DTypeError, "power", "integers to negative powers; use x.astype(float).")
     if concrete is None:
         fail(
-            DTypeError, "power",
+            DTypeError,
+            "power",
             "an integer base with a traced integer exponent would give fractions for "
-            "negative ones. Convert one to floating point, for example x.astype(float).",
+            "negative ones. Convert one to floating point, such as x.astype(float).",
         )
     bits = int(concrete.max()).bit_length() if concrete.size else 0
     result, square = x * 0 + y * 0 + 1, x

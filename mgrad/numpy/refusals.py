@@ -1,5 +1,8 @@
 """NumPy functions that cannot be traced, each with the advice that its error gives."""
 
+# mypy: disable-error-code="no-any-return"
+# (the operators of Expr are typed Any)
+
 from __future__ import annotations
 
 from typing import Any, NoReturn
@@ -28,13 +31,15 @@ def _refuse(name: str, error: type[MgradError], advice: str) -> None:
 
 for _name in DATA_DEPENDENT:
     _refuse(
-        _name, UnsupportedError,
+        _name,
+        UnsupportedError,
         "not supported on traced values: the shape of its result depends on the data. "
         "Use np.where(condition, x, y), or a reduction with where=.",
     )
 for _name in IN_PLACE:
     _refuse(
-        _name, ItemAssignmentError,
+        _name,
+        ItemAssignmentError,
         "writes into an array, and traced values are immutable. Write "
         "x = x.at[index].set(values).",
     )
@@ -43,7 +48,9 @@ for _name in IN_PLACE:
 @public(np.result_type, name="result_type")
 def common_dtype(*arrays_and_dtypes: Any) -> np.dtype:
     """The dtype that the operands promote to."""
-    operands = [promotion_operand(v) if isinstance(v, Expr) else v for v in arrays_and_dtypes]
+    operands = [
+        promotion_operand(v) if isinstance(v, Expr) else v for v in arrays_and_dtypes
+    ]
     return np.result_type(*operands)
 
 

@@ -1,5 +1,8 @@
 """Reordering axes and reshaping: the movements of one array."""
 
+# mypy: disable-error-code="no-any-return"
+# (the operators of Expr are typed Any)
+
 from __future__ import annotations
 
 import math
@@ -48,7 +51,8 @@ def _infer_extent(x: Expr, shape: Shape) -> Shape:
     fits = known == x.size if not unknown else (known > 0 and x.size % known == 0)
     if unknown > 1 or not fits:
         fail(
-            ShapeError, "reshape",
+            ShapeError,
+            "reshape",
             f"cannot reshape {origin(x)} ({x.size} elements) to {shape}"
             + (
                 ". Only one extent can be -1."
@@ -80,7 +84,8 @@ def transpose(a: Any, axes: Any = None) -> Expr:
     order = canonical_axes(tuple(axes), x.ndim, "transpose")
     if len(order) != x.ndim:
         fail(
-            ShapeError, "transpose",
+            ShapeError,
+            "transpose",
             f"axes {tuple(axes)} do not name each axis of {describe(x)} once.",
         )
     return reorder(x, order)
@@ -117,7 +122,8 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Expr:
     targets = canonical_axes(destination, x.ndim, "moveaxis")
     if len(sources) != len(targets):
         fail(
-            ShapeError, "moveaxis",
+            ShapeError,
+            "moveaxis",
             f"source {source} and destination {destination} must have as many axes.",
         )
     order = [axis for axis in range(x.ndim) if axis not in sources]
@@ -131,7 +137,9 @@ def rollaxis(a: Any, axis: Any, start: Any = 0) -> Expr:
     """An axis moved before another."""
     x = as_node(a)
     along = canonical_axis(axis, x.ndim, "rollaxis")
-    target = canonical_axis(start, x.ndim + 1, "rollaxis") if start >= 0 else start + x.ndim
+    target = (
+        canonical_axis(start, x.ndim + 1, "rollaxis") if start >= 0 else start + x.ndim
+    )
     return moveaxis(x, along, target - 1 if along < target else target)
 
 
@@ -144,7 +152,8 @@ def squeeze(a: Any, axis: Axis = None) -> Expr:
     axes = canonical_axes(axis, x.ndim, "squeeze")
     if any(x.shape[i] != 1 for i in axes):
         fail(
-            ShapeError, "squeeze",
+            ShapeError,
+            "squeeze",
             f"only axes of extent 1 can go; got axis {axis} of {origin(x)}.",
         )
     return reshape_to(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))
@@ -169,9 +178,10 @@ def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Expr:
     pairs = zip(reversed(x.shape), reversed(target), strict=False)
     if x.ndim > len(target) or any(n not in (1, m) for n, m in pairs):
         fail(
-            ShapeError, "broadcast_to",
-            f"cannot broadcast {origin(x)} to {target}. Extents must be equal or 1 from "
-            "the last axis on.",
+            ShapeError,
+            "broadcast_to",
+            f"cannot broadcast {origin(x)} to {target}. Extents must be equal or 1 "
+            "from the last axis on.",
         )
     return repeat_to(x, target)
 
@@ -251,7 +261,7 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Expr:
     return flip_axes(swapaxes(x, first, second), (second,))
 
 
-@public(np.astype)
+@public(getattr(np, "astype", None))
 def astype(x: Any, dtype: Any, *_: Any, **__: Any) -> Expr:
     """Another dtype; the derivative passes between floating-point dtypes."""
     return convert(as_node(x), dtype)

@@ -1,5 +1,8 @@
 """Norms, reductions that skip NaN, and log-sum-exp with its relatives."""
 
+# mypy: disable-error-code="no-any-return"
+# (the operators of Expr are typed Any)
+
 from __future__ import annotations
 
 from typing import Any
@@ -18,8 +21,12 @@ from mgrad.numpy.arguments import (
     refuse_option,
     refuse_out,
 )
-from mgrad.numpy.constructing import cumprod, cumsum
+from mgrad.numpy.constructing import diagonal
+from mgrad.numpy.contraction import matmul
+from mgrad.numpy.elementwise import clip
+from mgrad.numpy.joining import concatenate, pad
 from mgrad.numpy.reductions import (
+    all_,
     argmax,
     argmin,
     given,
@@ -32,7 +39,8 @@ from mgrad.numpy.reductions import (
     sum_,
     var,
 )
-from mgrad.numpy.shaping import reorder
+from mgrad.numpy.scans import cumprod, cumsum
+from mgrad.numpy.shaping import flip, reorder, squeeze
 from mgrad.numpy.ufuncs import as_floating
 from mgrad.primitive import broadcast_shapes, broadcast_to, convert, full_like
 from mgrad.primitives import arithmetic, elementary, logic
@@ -44,11 +52,15 @@ from mgrad.primitives.movement import reshape_to
 
 @public(np.linalg.norm, name="linalg.norm")
 def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Expr:
-    """Vector norms, and the Frobenius, 1 and infinity norms of matrices; derivative 0 at 0."""
+    """Vector norms, Frobenius, 1 and infinity norms of matrices; derivative 0 at 0."""
     node = as_floating(as_node(x))
     if axis is None:
         axes = tuple(range(node.ndim))
-        if ord is None or (ord == 2 and node.ndim == 1) or (ord == "fro" and node.ndim == 2):
+        if (
+            ord is None
+            or (ord == 2 and node.ndim == 1)
+            or (ord == "fro" and node.ndim == 2)
+        ):
             return _root_of_squares(node, axes, keepdims)
     else:
         axes = canonical_axes(axis, node.ndim, "linalg.norm")
@@ -57,7 +69,8 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
     if len(axes) == 2:
         return _matrix_norm(node, "fro" if ord is None else ord, axes, keepdims)
     fail(
-        ShapeError, "linalg.norm",
+        ShapeError,
+        "linalg.norm",
         f"one axis (vectors) or two (matrices) have a norm, got axes {axes} of "
         f"{origin(node)}. Give axis=, or flatten with np.ravel.",
     )
@@ -70,23 +83,27 @@ def _root_of_squares(x: Expr, axes: tuple[int, ...], keepdims: bool) -> Expr:
 def _vector_norm(x: Expr, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Expr:
     size = arithmetic.absolute(x)
     if isinstance(ord, str):
-        fail(ShapeError, "linalg.norm", f"{ord!r} is a norm of matrices; give two axes.")
+        fail(
+            ShapeError, "linalg.norm", f"{ord!r} is a norm of matrices; give two axes."
+        )
     if ord == 2:
         return _root_of_squares(x, axes, keepdims)
     if ord == np.inf:
-        return max_(size, axes, keepdims=keepdims)  # type: ignore[no-any-return]
+        return max_(size, axes, keepdims=keepdims)
     if ord == -np.inf:
-        return min_(size, axes, keepdims=keepdims)  # type: ignore[no-any-return]
+        return min_(size, axes, keepdims=keepdims)
     if ord == 0:
-        return sum_(convert(x != 0, x.dtype), axes, keepdims=keepdims)  # type: ignore[no-any-return]
+        return sum_(convert(x != 0, x.dtype), axes, keepdims=keepdims)
     if ord == 1:
-        return sum_(size, axes, keepdims=keepdims)  # type: ignore[no-any-return]
+        return sum_(size, axes, keepdims=keepdims)
     zero = size == 0
     powers = where(zero, np.inf if ord < 0 else 0.0, where(zero, 1.0, size) ** ord)
     total = sum_(powers, axes, keepdims=keepdims)
     empty = (total == 0) | logic.isinf(total)
     root = where(empty, 1.0, total) ** (1 / ord)
-    return where(total == 0, 0.0 if ord > 0 else np.inf, where(empty, total ** (1 / ord), root))
+    return where(
+        total == 0, 0.0 if ord > 0 else np.inf, where(empty, total ** (1 / ord), root)
+    )
 
 
 def _matrix_norm(x: Expr, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Expr:
@@ -94,7 +111,8 @@ def _matrix_norm(x: Expr, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Ex
         return _root_of_squares(x, axes, keepdims)
     if ord not in (1, -1, np.inf, -np.inf):
         refuse_option(
-            "linalg.norm", f"ord={ord!r} of a matrix",
+            "linalg.norm",
+            f"ord={ord!r} of a matrix",
             "It needs singular values; use 'fro', 1, -1, inf or -inf.",
         )
     rows, columns = axes
@@ -103,8 +121,10 @@ def _matrix_norm(x: Expr, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Ex
     extreme = max_ if ord > 0 else min_
     result = extreme(sums, outer, keepdims=True)
     kept = kept_shape(x.shape, axes)
-    return result if keepdims else reshape_to(
-        result, tuple(n for i, n in enumerate(kept) if i not in axes)
+    return (
+        result
+        if keepdims
+        else reshape_to(result, tuple(n for i, n in enumerate(kept) if i not in axes))
     )
 
 
@@ -114,7 +134,9 @@ def vector_norm(
 ) -> Expr:
     """The norm of vectors along axes; derivative 0 at 0."""
     node = as_floating(as_node(x))
-    return _vector_norm(node, ord, canonical_axes(axis, node.ndim, "vector_norm"), keepdims)
+    return _vector_norm(
+        node, ord, canonical_axes(axis, node.ndim, "vector_norm"), keepdims
+    )
 
 
 @public(np.linalg.matrix_norm, name="linalg.matrix_norm")
@@ -134,7 +156,7 @@ def _without_nan(x: Expr, otherwise: float) -> Expr:
 
 def _neutral(name: str, function: Any, otherwise: float) -> Any:
     def reduce(a: Any, *args: Any, **kwargs: Any) -> Expr:
-        return function(_without_nan(as_node(a), otherwise), *args, **kwargs)  # type: ignore[no-any-return]
+        return function(_without_nan(as_node(a), otherwise), *args, **kwargs)
 
     reduce.__name__ = name
     reduce.__doc__ = f"As `numpy.{name}`: NaN counts as {otherwise:g}."
@@ -151,13 +173,19 @@ nanargmin = _neutral("nanargmin", argmin, np.inf)
 
 def _nan_extreme(name: str, function: Any, otherwise: float) -> Any:
     def reduce(
-        a: Any, axis: Axis = None, out: Any = None, keepdims: Any = False, **options: Any
+        a: Any,
+        axis: Axis = None,
+        out: Any = None,
+        keepdims: Any = False,
+        **options: Any,
     ) -> Expr:
         refuse_out(out, name)
         x = as_node(a)
         if x.dtype.kind != "f":
-            return function(x, axis, None, keepdims, **options)  # type: ignore[no-any-return]
-        missing = np.all(logic.isnan(x), axis=axis, keepdims=bool(given(keepdims) and keepdims))
+            return function(x, axis, None, keepdims, **options)
+        missing = all_(
+            logic.isnan(x), axis=axis, keepdims=bool(given(keepdims) and keepdims)
+        )
         result = function(_without_nan(x, otherwise), axis, None, keepdims, **options)
         return where(missing, np.nan, result)
 
@@ -176,7 +204,9 @@ def _present(x: Expr, options: dict[str, Any]) -> Any:
         return options.pop("where", True)
     present = ~logic.isnan(x)
     chosen = options.pop("where", True)
-    return present & as_node(chosen) if given(chosen) and chosen is not True else present
+    return (
+        present & as_node(chosen) if given(chosen) and chosen is not True else present
+    )
 
 
 @public(np.nanmean)
@@ -234,7 +264,7 @@ def softmax(x: Any, axis: Axis = None) -> Expr:
     node = as_floating(as_node(x))
     axes = canonical_axes(axis, node.ndim, "softmax")
     terms = elementary.exp(node - _largest(node, axes))
-    return terms / sum_(terms, axes, keepdims=True)  # type: ignore[no-any-return]
+    return terms / sum_(terms, axes, keepdims=True)
 
 
 @public(name="log_softmax")
@@ -251,23 +281,27 @@ def log_softmax(x: Any, axis: Axis = None) -> Expr:
 
 @public(np.cov)
 def cov(
-    m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None,
+    m: Any,
+    y: Any = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: Any = None,
     **options: Any,
 ) -> Expr:
-    """The covariance of variables in rows."""
+    """The covariance of variables in rows, in float64."""
     if any(given(v) for v in options.values()):
         refuse_option("cov", f"{min(options)}=", "Leave it out.")
     rows = _variables(m, rowvar)
     if y is not None:
-        rows = np.concatenate([rows, _variables(y, rowvar)])  # type: ignore[call-overload]
+        rows = concatenate([rows, _variables(y, rowvar)])
     less = (0 if bias else 1) if ddof is None else ddof
     apart = rows - mean(rows, 1, keepdims=True)
-    product = np.matmul(apart, apart.T) / (rows.shape[1] - less)
-    return np.squeeze(product)
+    product = matmul(apart, apart.T) / (rows.shape[1] - less)
+    return squeeze(product)
 
 
 def _variables(m: Any, rowvar: bool) -> Expr:
-    x = as_floating(as_node(m))
+    x = convert(as_node(m), "float64")
     if x.ndim > 2:
         fail(ShapeError, "cov", f"takes one or two axes, got {origin(x)}.")
     if x.ndim < 2:
@@ -280,9 +314,9 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, **options: Any) -> Expr
     """The correlation of variables in rows."""
     c = as_node(cov(x, y, rowvar, **options))
     if c.ndim == 0:
-        return c / c  # type: ignore[no-any-return]
-    spread = arithmetic.sqrt(np.diagonal(c))
-    return np.clip(c / spread[:, None] / spread[None, :], -1.0, 1.0)  # type: ignore[no-any-return]
+        return c / c
+    spread = arithmetic.sqrt(diagonal(c))
+    return clip(c / spread[:, None] / spread[None, :], -1.0, 1.0)
 
 
 @public(np.polyval)
@@ -305,31 +339,29 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Expr:
     x, y = reshape_to(x, (x.size,)), reshape_to(y, (y.size,))
     if y.size > x.size:
         x, y = y, x
-    windows = _windows(np.pad(x, y.size - 1), x.size + y.size - 1, y.size)  # type: ignore[arg-type]
-    full = np.matmul(windows, np.flip(y))
+    windows = _windows(pad(x, y.size - 1), x.size + y.size - 1, y.size)
+    full = matmul(windows, flip(y))
     if mode == "full":
-        return full  # type: ignore[no-any-return]
+        return full
     if mode == "same":
         start = (y.size - 1) // 2
-        return full[start : start + x.size]  # type: ignore[no-any-return]
+        return full[start : start + x.size]
     if mode != "valid":
         refuse_option("convolve", f"mode={mode!r}", "Use 'full', 'same' or 'valid'.")
-    return full[y.size - 1 : x.size]  # type: ignore[no-any-return]
+    return full[y.size - 1 : x.size]
 
 
 @public(np.correlate)
 def correlate(a: Any, v: Any, mode: str = "valid") -> Expr:
     """The convolution with `v` backwards."""
     if as_node(v).size > as_node(a).size:
-        return np.flip(convolve(v, np.flip(as_node(a)), mode))
-    return convolve(a, np.flip(as_node(v)), mode)
+        return flip(convolve(v, flip(as_node(a)), mode))
+    return convolve(a, flip(as_node(v)), mode)
 
 
 def _windows(x: Expr, count: int, width: int) -> Expr:
-    """Rows x[i : i + width]: each row of the repeated vector starts one later."""
+    """Rows x[i : i + width]: repeated x, cut into rows longer by one than itself."""
     n = x.size
-    line = broadcast_to(reshape_to(np.pad(x, (0, 1)), (1, n + 1)), (count, n + 1))
-    flat = reshape_to(line, (count * (n + 1),))[: count * n]
-    return reshape_to(flat, (count, n))[:, :width]
-
-
+    flat = reshape_to(broadcast_to(x, (count + 1, n)), ((count + 1) * n,))
+    rows = reshape_to(flat[: count * (n + 1)], (count, n + 1))
+    return rows[:, :width]

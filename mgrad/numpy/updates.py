@@ -1,4 +1,7 @@
-"""Functional updates `x.at[i].set(v)`, and reads that are named functions: take, choose."""
+"""Functional updates `x.at[i].set(v)`, and reads by name: take, choose, delete."""
+
+# mypy: disable-error-code="no-any-return"
+# (the operators of Expr are typed Any)
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ from mgrad.numpy.indexing import (
     region_of,
     result_order,
 )
-from mgrad.numpy.joining import pick_along
+from mgrad.numpy.joining import pick_along, stack
 from mgrad.numpy.operators import add, maximum, minimum, multiply
 from mgrad.numpy.shaping import reorder
 from mgrad.primitive import broadcast_shapes, broadcast_to, convert, is_traced
@@ -72,12 +75,14 @@ def _masked_update(x: Expr, mask: Expr, update: Expr, how: str) -> Expr:
     """With a traced mask: a `where`, for values that broadcast against x."""
     if mask.shape != x.shape[: mask.ndim]:
         fail(
-            IndexingError, "x.at[mask]",
+            IndexingError,
+            "x.at[mask]",
             f"boolean index {origin(mask)} did not match {origin(x)}.",
         )
     if update.ndim > x.ndim - mask.ndim:
         fail(
-            IndexingError, f"x.at[mask].{how}",
+            IndexingError,
+            f"x.at[mask].{how}",
             f"the mask is traced ({origin(mask)}), so how many values it takes is "
             "unknown. Give one scalar, or use np.where(mask, values, x).",
         )
@@ -98,7 +103,8 @@ def _fitting(update: Expr, shape: Shape, how: str) -> Expr:
         fits = False
     if not fits:
         fail(
-            ShapeError, f"x.at[index].{how}",
+            ShapeError,
+            f"x.at[index].{how}",
             f"could not broadcast the values {origin(update)} to the indexed shape "
             f"{shape}.",
         )
@@ -155,8 +161,9 @@ def _refuse_duplicates(plan: Plan) -> None:
         if np.unique(flat, axis=1).shape[1] == flat.shape[1]:
             return
     fail(
-        UnsupportedError, "x.at[index].multiply",
-        "the positions may repeat, and products over repeated positions are not traced. "
+        UnsupportedError,
+        "x.at[index].multiply",
+        "the positions may repeat, and products over repeated ones are not traced. "
         "Use constant, unique positions, or x.at[i].set(x[i] * v).",
     )
 
@@ -165,7 +172,9 @@ def _refuse_duplicates(plan: Plan) -> None:
 
 
 @public(np.take)
-def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Expr:
+def take(
+    a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise"
+) -> Expr:
     """Elements at positions along an axis."""
     refuse_out(out, "take")
     x = as_node(a)
@@ -193,17 +202,25 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Expr:
     """Elements at positions that differ along the other axes."""
     x, index = as_node(arr), as_node(indices)
     if index.dtype.kind != "i":
-        fail(IndexingError, "take_along_axis", f"indices must be integers, got {index.dtype}.")
+        fail(
+            IndexingError,
+            "take_along_axis",
+            f"indices must be integers, got {index.dtype}.",
+        )
     if axis is None:
         x, axis = reshape_to(x, (x.size,)), 0
     if x.ndim != index.ndim:
         fail(
-            ShapeError, "take_along_axis",
-            f"the indices need as many axes as the array: {origin(index)}, {origin(x)}.",
+            ShapeError,
+            "take_along_axis",
+            f"the indices need as many axes as the array: {origin(index)} for "
+            f"{origin(x)}.",
         )
     along = canonical_axis(axis, x.ndim, "take_along_axis")
     order = (*(i for i in range(x.ndim) if i != along), along)
-    return reorder(_take_last(reorder(x, order), reorder(index, order)), _inverse(order))
+    return reorder(
+        _take_last(reorder(x, order), reorder(index, order)), _inverse(order)
+    )
 
 
 def _take_last(x: Expr, index: Expr) -> Expr:
@@ -226,7 +243,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Expr:
     if mode != "raise":
         index = _limited(index, len(nodes), mode)
     shape = broadcast_shapes("choose", [index, *nodes])
-    table = np.stack([broadcast_to(n, shape) for n in nodes], axis=-1)  # type: ignore[call-overload]
+    table = stack([broadcast_to(n, shape) for n in nodes], axis=-1)
     position = reshape_to(broadcast_to(index_node(index), shape), (*shape, 1))
     return reshape_to(make(gather, (table, position), (len(shape),)), shape)
 
@@ -238,9 +255,10 @@ def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -
     x = as_node(a)
     if isinstance(condition, Expr):
         fail(
-            UnsupportedError, "compress",
-            f"the condition is traced ({origin(condition)}), so the shape of the result "
-            "is unknown. Use np.where(condition, x, otherwise).",
+            UnsupportedError,
+            "compress",
+            f"the condition is traced ({origin(condition)}), so the shape of the "
+            "result is unknown. Use np.where(condition, x, otherwise).",
         )
     if axis is None:
         x, axis = reshape_to(x, (x.size,)), 0

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import math
 
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
 import numpy as np
-import scipy.special
 
 from mgrad.primitive import Elementwise
 from mgrad.primitives.logic import where
+
+
+def _scipy(name: str) -> Callable[..., Any]:
+    """A function of `scipy.special`, imported at first use: it costs 0.2 s."""
+    return lambda *arrays: getattr(import_module("scipy.special"), name)(*arrays)
+
 
 exp = Elementwise(
     "exp", "e to the power x.",
@@ -176,21 +185,21 @@ def _softmax_of_two(x, y):  # type: ignore[no-untyped-def]
 
 sigmoid = Elementwise(
     "sigmoid", "1 / (1 + exp(-x)).",
-    numpy=scipy.special.expit,
+    numpy=_scipy("expit"),
     scalar=lambda s, x: s.sigmoid(x),
     partials=lambda out, x: (out * (1 - out),),
     cost=18,
 )
 erf = Elementwise(
     "erf", "The error function.",
-    numpy=scipy.special.erf,
+    numpy=_scipy("erf"),
     scalar=lambda s, x: s.erf(x),
     partials=lambda out, x: (2 / math.sqrt(math.pi) * exp(-x * x),),
     cost=30,
 )
 erfc = Elementwise(
     "erfc", "1 - erf(x), accurate for large x.",
-    numpy=scipy.special.erfc,
+    numpy=_scipy("erfc"),
     scalar=lambda s, x: s.erfc(x),
     partials=lambda out, x: (-2 / math.sqrt(math.pi) * exp(-x * x),),
     cost=50,

@@ -26,13 +26,15 @@ def vmap(graph: Graph, batched: Sequence[bool], size: int) -> Graph:
 def batch(
     graph: Graph, batched: Sequence[bool], size: int
 ) -> tuple[tuple[Expr, ...], tuple[Expr, ...], tuple[bool, ...]]:
-    """Inputs, outputs, and which outputs have the batch axis; the rest stays as it is."""
+    """Inputs, outputs, and which outputs have the batch axis."""
     inputs = tuple(
         new_input(x.dtype, (size, *x.shape), x.trace) if is_batched else x
         for x, is_batched in zip(graph.inputs, batched, strict=True)
     )
     values: dict[Expr, Expr] = {
-        old: new for old, new in zip(graph.inputs, inputs, strict=True) if new is not old
+        old: new
+        for old, new in zip(graph.inputs, inputs, strict=True)
+        if new is not old
     }
     with transforming():
         for node in graph.nodes:

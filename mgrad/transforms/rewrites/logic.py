@@ -5,6 +5,7 @@ from __future__ import annotations
 from mgrad.expr import Expr
 from mgrad.transforms.rewrites.table import is_op, number, op, rule
 
+
 @rule("select")
 def select_known(node: Expr) -> Expr | None:
     condition, x, y = node.args

@@ -9,6 +9,7 @@ from mgrad.primitive import Movement, broadcast_to
 from mgrad.primitives.movement import reshape_to, take_slice
 from mgrad.transforms.rewrites.table import is_number, is_op, number, rule, uniform
 
+
 @rule(Movement)
 def move_uniform(node: Expr) -> Expr | None:
     """All elements are equal, so wherever they go."""

@@ -9,6 +9,7 @@ from mgrad.primitive import REGISTRY, Reduction, broadcast_to
 from mgrad.primitives.movement import reshape_to
 from mgrad.transforms.rewrites.table import is_op, op, rule
 
+
 @rule(Reduction)
 def reduce_ones(node: Expr) -> Expr | None:
     """Reducing axes of extent 1, or none, moves nothing."""
@@ -142,7 +143,9 @@ def _without(node: Expr, position: int, repeated: set[str]) -> Expr:
     summed = tuple(i for i, c in enumerate(word) if c in repeated and c not in out)
     if summed:
         args[1 - position] = make(REGISTRY["reduce_sum"], (other,), (summed,))
-        letters[1 - position] = "".join(c for i, c in enumerate(word) if i not in summed)
+        letters[1 - position] = "".join(
+            c for i, c in enumerate(word) if i not in summed
+        )
     lost = {c for c in repeated if c in out and c not in word}
     letters[2] = "".join(c for c in out if c not in lost)
     value = make(node.primitive, tuple(args), tuple(letters))
