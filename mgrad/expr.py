@@ -334,7 +334,7 @@ def captured(array: np.ndarray) -> Expr:
 
 def check_dtype(dtype: Any, what: str = "mgrad computes with") -> np.dtype:
     """The dtype in native byte order if it is supported, otherwise an error."""
-    found = np.dtype(dtype).newbyteorder("=")
+    found: np.dtype = np.dtype(dtype).newbyteorder("=")
     if found not in DTYPES:
         names = ", ".join(str(d) for d in DTYPES)
         advice = (

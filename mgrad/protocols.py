@@ -1,7 +1,7 @@
 """What makes an `Expr` behave as an array: operators, methods, NumPy's protocols.
 
 The implementations are looked up by name in `NAMESPACE` and by NumPy function in
-`FUNCTIONS`; the layers that declare primitives fill both tables with `implements`.
+`FUNCTIONS` (SciPy's ufuncs by name, so that SciPy need not be imported); the layers that declare primitives fill both tables with `implements`.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class ArrayProtocols:
         name = ufunc.__name__
         if method == "__call__":
             _refuse_out(kwargs, name)
-            function = FUNCTIONS.get(ufunc)
+            function = FUNCTIONS.get(ufunc) or FUNCTIONS.get(name)
         else:
             function = FUNCTIONS.get((ufunc, method))
             name = f"{name}.{method}"

@@ -9,7 +9,8 @@ import numpy as np
 
 from mgrad import tree
 from mgrad.api import jit, jvp, vjp
-from mgrad.api.staged import Staged, function_name
+from mgrad.api.names import function_name
+from mgrad.api.staged import Staged
 from mgrad.errors import ArgumentError, GradientError
 from mgrad.expr import Expr, format_source, make, new_input
 from mgrad.graph import Graph

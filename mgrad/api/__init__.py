@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from mgrad.api.batching import vmap
 from mgrad.api.derivatives import (
-    LinearMap,
     elementwise_grad,
     grad,
     jvp,
-    linearize,
     value_and_grad,
-    vjp,
 )
 from mgrad.api.jacobians import hessian, hvp, jacfwd, jacobian, jacrev
 from mgrad.api.jitting import eval_shape, jit, make_graph, stop_gradient
 from mgrad.api.leaves import ShapeDtype
+from mgrad.api.linear import LinearMap, linearize, vjp
 from mgrad.api.mode import interpret
 from mgrad.api.staged import Staged
 

@@ -9,10 +9,10 @@ from typing import Any
 import optree
 
 from mgrad import tree
-from mgrad.api.leaves import leaf_paths
 from mgrad.api.memo import memoised
+from mgrad.api.names import function_name, leaf_paths, parameter_names
 from mgrad.api.select import Args, Kwargs, output
-from mgrad.api.staged import Staged, function_name, parameter_names
+from mgrad.api.staged import Staged
 from mgrad.errors import ArgumentError, AxisError, ShapeError
 from mgrad.expr import Expr, describe, make, new_input, trace
 from mgrad.graph import Graph, substitute

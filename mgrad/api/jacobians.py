@@ -9,9 +9,17 @@ import numpy as np
 
 from mgrad import tree
 from mgrad.api.batching import moved
-from mgrad.api.derivatives import cotangents, grad, jvp, split_aux
+from mgrad.api.derivatives import grad, jvp
+from mgrad.api.linear import cotangents
 from mgrad.api.memo import canonical, memoised
-from mgrad.api.select import Args, Kwargs, differentiable_leaves, output, selection
+from mgrad.api.select import (
+    Args,
+    Kwargs,
+    differentiable_leaves,
+    output,
+    selection,
+    split_aux,
+)
 from mgrad.api.staged import Staged
 from mgrad.errors import DTypeError
 from mgrad.expr import Expr, constant, describe, make, new_input

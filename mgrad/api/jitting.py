@@ -9,7 +9,8 @@ from typing import Any
 from mgrad import tree
 from mgrad.api.leaves import ShapeDtype
 from mgrad.api.memo import memoised
-from mgrad.api.staged import Staged, function_name, parameter_names
+from mgrad.api.names import function_name, parameter_names
+from mgrad.api.staged import Staged
 from mgrad.errors import ArgumentError
 from mgrad.expr import Expr, make
 from mgrad.graph import Graph

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import optree
 
-from mgrad import tree
 from mgrad.errors import DTypeError, MgradError
 from mgrad.expr import Expr, Shape, check_dtype, describe
 from mgrad.primitive import as_expr, concrete_array
@@ -175,12 +173,6 @@ def output_node(leaf: Any, path: Callable[[], str]) -> Expr:
         "array. A traced function returns arrays, numbers, or containers of them; "
         "compute anything else outside."
     )
-
-
-def leaf_paths(value: Any, root: str) -> list[str]:
-    """How Python reaches each leaf from `root`."""
-    accessors = optree.tree_accessors(value, namespace=tree.NAMESPACE)
-    return [accessor.codify(root) for accessor in accessors]
 
 
 def leaf_types(

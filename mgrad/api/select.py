@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from mgrad import tree
-from mgrad.api.leaves import leaf_paths
-from mgrad.api.staged import function_name, parameter_names
+from mgrad.api.names import function_name, leaf_paths, parameter_names
 from mgrad.errors import ArgumentError, DTypeError, ShapeError
 from mgrad.expr import Expr, describe, format_source
-from mgrad.primitive import as_expr, is_differentiable
+from mgrad.primitive import is_differentiable
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
@@ -228,4 +227,13 @@ def output(value: Any, what: str) -> Expr:
     )
 
 
-__all__ = ["Selection", "as_expr", "differentiable_leaves", "scalar_loss", "selection"]
+def split_aux(result: Any, has_aux: bool, what: str) -> tuple[Any, Any]:
+    """The value and the auxiliary values that a function with has_aux returns."""
+    if not has_aux:
+        return result, None
+    if not (isinstance(result, tuple) and len(result) == 2):
+        raise ArgumentError(
+            f"{what}: with has_aux=True the function must return a pair (value, "
+            f"auxiliary values); got {type(result).__name__}."
+        )
+    return result

@@ -8,14 +8,12 @@ with the symbolic arguments.
 from __future__ import annotations
 
 import functools
-import inspect
 import time
 from collections.abc import Callable, Sequence
 from types import MethodType
 from typing import Any, NamedTuple
 
 import numpy as np
-import optree
 
 from mgrad import tree
 from mgrad.api.bounds import Check, raise_failed, with_bounds
@@ -24,12 +22,17 @@ from mgrad.api.layout import flattener, rebuilder
 from mgrad.api.leaves import (
     LeafType,
     Static,
-    leaf_paths,
     leaf_types,
     normalise,
     output_node,
 )
 from mgrad.api.mode import mode
+from mgrad.api.names import (
+    argument_paths,
+    function_name,
+    leaf_paths,
+    parameter_names,
+)
 from mgrad.errors import ArgumentError, CompileError
 from mgrad.expr import Expr, leaked, new_input, trace
 from mgrad.graph import Graph
@@ -104,6 +107,7 @@ class Specialisation:
         self.graph = simplify(traced.graph)
         with_checks, self.checks = with_bounds(self.graph)
         self.program = _program(with_checks, signature.interpreting)
+        self.call = getattr(self.program, "call", self.program)  # the native entry
         self.trace_time = traced_at - started
         self.build_time = time.perf_counter() - traced_at
         self.finish = _finisher(traced.structure, self.checks)
@@ -210,7 +214,7 @@ class Staged:
                 else:
                     leaves = last.flatten(args, kwargs)
                 if leaves is not NotImplemented:
-                    outputs = last.program(leaves)
+                    outputs = last.call(leaves)
                     if outputs is not NotImplemented:
                         return last.finish(outputs)
         return self._call(args, kwargs)
@@ -240,7 +244,7 @@ class Staged:
     ) -> tuple[Any, ...]:
         pairs = zip(leaves, types, strict=True)
         dynamic = tuple([normalise(x) for x, t in pairs if t.dtype is not None])
-        outputs = found.program(dynamic)
+        outputs = found.call(dynamic)
         if outputs is NotImplemented:
             raise CompileError(
                 f"{self._name}: the program did not accept arguments of its own "
@@ -409,44 +413,3 @@ def _inline(traced: Traced, leaves: Sequence[Any], types: Sequence[LeafType]) ->
         for leaf, x in given
     ]
     return tree.unflatten(traced.structure, traced.graph(*actual))
-
-
-def function_name(function: Any) -> str:
-    """The name for messages."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    if isinstance(function, Staged):
-        return function._name
-    return getattr(function, "__name__", type(function).__name__)
-
-
-def parameter_names(function: Any) -> list[str]:
-    """Names of the parameters that can be given by position."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [p.name for p in parameters if p.kind in kinds]
-
-
-def argument_paths(
-    names: Sequence[str],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    is_leaf: Callable[[Any], bool] | None = None,
-) -> list[str]:
-    """How the function's own code reaches each leaf: params['w1'], x, ..."""
-    paths: list[str] = []
-
-    def add(value: Any, root: str) -> None:
-        accessors = optree.tree_accessors(
-            value, is_leaf=is_leaf, namespace=tree.NAMESPACE
-        )
-        paths.extend(accessor.codify(root) for accessor in accessors)
-
-    for i, arg in enumerate(args):
-        add(arg, names[i] if i < len(names) else f"args[{i}]")
-    for name in sorted(kwargs):
-        add(kwargs[name], name)
-    return paths

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from mgrad.expr import Expr
 from mgrad.numpy.arguments import as_node, canonical_shape, public
@@ -36,8 +36,7 @@ def dispatched(
 def namespace(module: Any) -> dict[str, Any]:
     """The functions of a NumPy module that have an implementation, dispatched."""
     found = {}
-    for name in dir(module):
-        function = getattr(module, name)
+    for name, function in vars(module).items():  # dir() would import submodules
         implementation = FUNCTIONS.get(function) if callable(function) else None
         if implementation is not None and name not in HIDDEN:
             found[name] = dispatched(implementation, function)
@@ -47,7 +46,16 @@ def namespace(module: Any) -> dict[str, Any]:
 def beyond_numpy() -> dict[str, Any]:
     """What NumPy lacks: SciPy's log-sum-exp family, which its own protocol hides."""
     names = ("logsumexp", "softmax", "log_softmax")
-    return {n: dispatched(NAMESPACE[n], getattr(scipy.special, n)) for n in names}
+    return {n: dispatched(NAMESPACE[n], _of_scipy(n)) for n in names}
+
+
+def _of_scipy(name: str) -> Callable[..., Any]:
+    """A function of `scipy.special`, imported when it is first called."""
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        return getattr(import_module("scipy.special"), name)(*args, **kwargs)
+
+    return function
 
 
 @public(name="array")

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from mgrad.errors import ArgumentError, DTypeError
 from mgrad.expr import Expr
@@ -345,7 +344,5 @@ def _register_aliases() -> None:
 
 
 _register_aliases()
-FUNCTIONS[scipy.special.log1p] = PRIMITIVE_UFUNCS["log1p"]
-FUNCTIONS[scipy.special.expm1] = PRIMITIVE_UFUNCS["expm1"]
-FUNCTIONS[scipy.special.cbrt] = PRIMITIVE_UFUNCS["cbrt"]
-FUNCTIONS[scipy.special.exp2] = PRIMITIVE_UFUNCS["exp2"]
+for _name in ("log1p", "expm1", "cbrt", "exp2"):
+    FUNCTIONS[_name] = PRIMITIVE_UFUNCS[_name]  # as scipy.special has them
