@@ -73,7 +73,7 @@ def trace(name: str) -> Iterator[Trace]:
 
 @contextmanager
 def transforming(origin: Source | None = None) -> Iterator[None]:
-    """Rules that run on a finished graph: its nodes may be used, lines are inherited."""
+    """Run rules on a finished graph: its nodes may be used, lines are inherited."""
     previous = _state.origin
     _state.transforming += 1
     _state.origin = origin or previous
@@ -165,10 +165,10 @@ class Expr(ArrayProtocols):
         "__weakref__",
         "args",
         "dtype",
+        "owner",
         "params",
         "primitive",
         "shape",
-        "trace",
         "weak",
         "where",
     )
@@ -179,7 +179,7 @@ class Expr(ArrayProtocols):
     params: Params
     dtype: np.dtype
     shape: Shape
-    trace: Trace | None
+    owner: Trace | None
     weak: bool
     where: Source | None
 
@@ -239,11 +239,11 @@ def make(
         return node
     owner = None
     for arg in args:
-        if arg.trace is not None:
-            if not arg.trace.active and not _state.transforming:
+        if arg.owner is not None:
+            if not arg.owner.active and not _state.transforming:
                 raise leaked(arg)
-            if owner is None or arg.trace.depth > owner.depth:
-                owner = arg.trace
+            if owner is None or arg.owner.depth > owner.depth:
+                owner = arg.owner
     dtype, shape = primitive.type(args, params)
     node = new_node(primitive, args, params, dtype, shape, weak, owner)
     return _table.setdefault(key, node)
@@ -266,14 +266,14 @@ def new_node(
     node.dtype = dtype
     node.shape = shape
     node.weak = weak
-    node.trace = owner
+    node.owner = owner
     node.where = user_line()
     return node
 
 
 def leaked(node: Expr) -> LeakError:
     """The error for a node whose trace has ended."""
-    name = node.trace.name if node.trace else "?"
+    name = node.owner.name if node.owner else "?"
     return LeakError(
         f"a traced value ({describe(node)}, made at {format_source(node.where)}) was "
         f"used at {format_source(user_line())} after the trace of {name} had ended. "

@@ -1,7 +1,8 @@
 """What makes an `Expr` behave as an array: operators, methods, NumPy's protocols.
 
 The implementations are looked up by name in `NAMESPACE` and by NumPy function in
-`FUNCTIONS` (SciPy's ufuncs by name, so that SciPy need not be imported); the layers that declare primitives fill both tables with `implements`.
+`FUNCTIONS` (SciPy's ufuncs by name, so that SciPy need not be imported); the layers
+that declare primitives fill both tables with `implements`.
 """
 
 from __future__ import annotations

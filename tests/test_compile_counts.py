@@ -20,7 +20,9 @@ def mlp(params, x, y):
     h = np.maximum(x @ params["w1"] + params["b1"], 0)
     z = h @ params["w2"] + params["b2"]
     z = z - np.max(z, axis=1, keepdims=True)
-    return -np.mean(np.sum(y * (z - np.log(np.sum(np.exp(z), axis=1, keepdims=True))), axis=1))
+    return -np.mean(
+        np.sum(y * (z - np.log(np.sum(np.exp(z), axis=1, keepdims=True))), axis=1)
+    )
 
 
 def mlp_arguments(batch):

@@ -94,12 +94,14 @@ PROGRAMS = {
     "outer": (lambda b, c: np.outer(b, c), ROW, COLUMN),
     "batched matmul": (lambda x, y: x @ y.transpose(0, 2, 1), CUBE, CUBE),
     "batched large": (
-        lambda x, y: x @ y, random.standard_normal((3, 20, 25)),
+        lambda x, y: x @ y,
+        random.standard_normal((3, 20, 25)),
         random.standard_normal((3, 25, 22)),
     ),
     "einsum permuted": (
         lambda x, y: np.einsum("ibk,kbj->jbi", x, y),
-        random.standard_normal((20, 3, 25)), random.standard_normal((25, 3, 22)),
+        random.standard_normal((20, 3, 25)),
+        random.standard_normal((25, 3, 22)),
     ),
     "gather rows": (lambda x: x[np.array([3, 1, 1, -1])] * 2, A),
     "gather traced": (lambda x, i: x[i] + 1, A, INDEX),
@@ -111,7 +113,7 @@ PROGRAMS = {
     "stack": (lambda x, y: np.stack([x, y], axis=1), A, B),
     "pad": (lambda x: np.pad(x, ((1, 2), (0, 3))), A),
     "where": (lambda x, y: np.where(x > 0, x, np.exp(y)), A, B),
-    "integers": (lambda i: (i // 3, i % 7, -i // 4, i * 2.5, i ** 3), INDEX),
+    "integers": (lambda i: (i // 3, i % 7, -i // 4, i * 2.5, i**3), INDEX),
     "integer matmul": (lambda i: i @ i, INDEX),
     "booleans": (lambda x: (x > 0) & ~(x > 1), A),
     "convert": (lambda x: x.astype(np.int32) + x.astype(np.float32), A),
@@ -135,7 +137,9 @@ def test_three_ways_agree(name):
     agree(graph_of(function, *arrays), arrays)
 
 
-@pytest.mark.parametrize("name", ["elementwise", "softmax", "layer norm", "matmul", "sum large"])
+@pytest.mark.parametrize(
+    "name", ["elementwise", "softmax", "layer norm", "matmul", "sum large"]
+)
 def test_float32(name):
     function, *arrays = PROGRAMS[name]
     narrow = [np.asarray(a, np.float32) for a in arrays]

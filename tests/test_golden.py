@@ -41,7 +41,9 @@ def rosenbrock(x):
 
 
 PROGRAMS = {
-    "mlp_gradient": lambda: mg.value_and_grad(mlp).program(MLP, ROWS, np.ones((100, 3))),
+    "mlp_gradient": lambda: mg.value_and_grad(mlp).program(
+        MLP, ROWS, np.ones((100, 3))
+    ),
     "softmax": lambda: mg.jit(softmax).program(ROWS),
     "rosenbrock_gradient": lambda: mg.grad(rosenbrock).program(COLUMNS),
     "column_sums": lambda: mg.jit(lambda x: np.sum(x * x, axis=0)).program(ROWS),
@@ -65,6 +67,8 @@ def test_program(name):
 
 
 def test_llvm():
-    program = build(graph_of(lambda x, y: (x * y + 1.0, np.maximum(x, 0.0)), ROWS, ROWS))
+    program = build(
+        graph_of(lambda x, y: (x * y + 1.0, np.maximum(x, 0.0)), ROWS, ROWS)
+    )
     (kernel,) = program.kernels
     compare("elementwise.ll", kernel.llvm() + "\n")

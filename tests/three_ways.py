@@ -22,7 +22,9 @@ TOLERANCE = {"float64": 1e-12, "float32": 2e-5}
 def graph_of(function: Callable[..., Any], *arrays: Any) -> Graph:
     """The graph of a function of arrays, without simplification."""
     with trace("test") as current:
-        inputs = tuple(new_input(a.dtype, a.shape, current) for a in map(np.asarray, arrays))
+        inputs = tuple(
+            new_input(a.dtype, a.shape, current) for a in map(np.asarray, arrays)
+        )
         result = function(*inputs)
         outputs = result if isinstance(result, tuple) else (result,)
         return Graph(inputs, outputs)

@@ -25,8 +25,7 @@ from mgrad.expr import (
     walk,
 )
 from mgrad.graph import Graph, rebuild, substitute
-from mgrad.primitive import REGISTRY, broadcast_to
-from mgrad.primitives.indexing import Indexing
+from mgrad.primitive import REGISTRY, Indexing, broadcast_to
 from mgrad.transforms.evaluate import evaluate
 
 

@@ -151,7 +151,7 @@ def _reverse(xs: list[Expr], ys: list[Expr]) -> list[list[Expr]]:
 
 
 def _pulled_basis(xs: Sequence[Expr], y: Expr) -> list[Expr]:
-    ct = new_input(y.dtype, y.shape, y.trace)
+    ct = new_input(y.dtype, y.shape, y.owner)
     pulled = cotangents(Graph(tuple(xs), (y,)), (ct,))
     rows = _over_basis(ct, pulled)
     pairs = zip(rows, xs, strict=True)
@@ -166,7 +166,7 @@ def _forward(xs: list[Expr], ys: list[Expr]) -> list[list[Expr]]:
 
 def _pushed_basis(xs: list[Expr], position: int, ys: list[Expr]) -> list[Expr]:
     x = xs[position]
-    t = new_input(x.dtype, x.shape, x.trace)
+    t = new_input(x.dtype, x.shape, x.owner)
     tangents = [t if i == position else None for i in range(len(xs))]
     pushed = push_forward(Graph(tuple(xs), tuple(ys)), tangents)
     pairs = zip(ys, pushed, strict=True)

@@ -208,4 +208,4 @@ def _linearize(f: Function) -> Staged:
 
 def _placeholder(like: Expr) -> Expr:
     """A late input: the argument of a linear map."""
-    return new_input(like.dtype, like.shape, like.trace)
+    return new_input(like.dtype, like.shape, like.owner)

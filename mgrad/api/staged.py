@@ -312,7 +312,7 @@ class Staged:
         pairs = zip(values, signature.types, strict=True)
         graph = Graph(tuple(x for x, t in pairs if t.dtype is not None), nodes)
         for node in graph.free:
-            if node.trace is None or not node.trace.active:
+            if node.owner is None or not node.owner.active:
                 raise leaked(node)
         return Traced(graph, structure)
 

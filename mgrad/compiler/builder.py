@@ -24,8 +24,9 @@ from mgrad.compiler.loops import (
 )
 
 UNARY = frozenset(
-    "neg abs sqrt cbrt floor ceil trunc rint exp exp2 expm1 log log2 log10 log1p sin cos "
-    "tan asin acos atan sinh cosh tanh asinh acosh atanh sigmoid erf erfc bit_not".split()
+    "neg abs sqrt cbrt floor ceil trunc rint exp exp2 expm1 log log2 log10 log1p "
+    "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh sigmoid erf erfc "
+    "bit_not".split()
 )
 BINARY = frozenset(
     "add sub mul div min max pow atan2 copysign hypot fmod remainder floor_divide "

@@ -28,6 +28,7 @@ from mgrad.errors import CompileError
 
 FORMAT_VERSION = 1  # raise it when the same IR must no longer find older object code
 
+
 @dataclass(frozen=True)
 class Counts:
     """How many modules each source has served since the process started."""

@@ -34,11 +34,36 @@ from mgrad.compiler.loops import (
 )
 
 COSTS = {
-    "div": 4, "sqrt": 6, "exp": 14, "exp2": 14, "expm1": 18, "log": 16, "log2": 18,
-    "log10": 18, "log1p": 20, "sin": 20, "cos": 20, "tan": 30, "tanh": 20,
-    "sigmoid": 18, "erf": 30, "erfc": 40, "pow": 60, "sinh": 30, "cosh": 30,
-    "asin": 40, "acos": 40, "atan": 40, "atan2": 60, "asinh": 50, "acosh": 50,
-    "atanh": 50, "cbrt": 40, "hypot": 20, "fmod": 30, "remainder": 30,
+    "div": 4,
+    "sqrt": 6,
+    "exp": 14,
+    "exp2": 14,
+    "expm1": 18,
+    "log": 16,
+    "log2": 18,
+    "log10": 18,
+    "log1p": 20,
+    "sin": 20,
+    "cos": 20,
+    "tan": 30,
+    "tanh": 20,
+    "sigmoid": 18,
+    "erf": 30,
+    "erfc": 40,
+    "pow": 60,
+    "sinh": 30,
+    "cosh": 30,
+    "asin": 40,
+    "acos": 40,
+    "atan": 40,
+    "atan2": 60,
+    "asinh": 50,
+    "acosh": 50,
+    "atanh": 50,
+    "cbrt": 40,
+    "hypot": 20,
+    "fmod": 30,
+    "remainder": 30,
     "floor_divide": 30,
 }
 PARALLEL_WORK = 40_000
@@ -215,9 +240,7 @@ class Symbols:
         """A concrete place with its numbers turned into sizes."""
         affine = place.affine
         offset = self.size(affine.constant, (owner, "offset", affine))
-        terms = tuple(
-            (v, self.size(c, (owner, v, c))) for v, c in affine.terms
-        )
+        terms = tuple((v, self.size(c, (owner, v, c))) for v, c in affine.terms)
         dynamic = tuple(
             (self.operand(value), self.size(stride, (owner, "dynamic", k, stride)))
             for k, (value, stride) in enumerate(place.dynamic)
@@ -250,7 +273,7 @@ class Symbols:
 
 
 def is_baked(constant: Constant) -> bool:
-    """Whole and half numbers up to `BAKED`, infinities, NaN and booleans are literals."""
+    """Whether the code holds the number: halves up to `BAKED`, infinities, booleans."""
     value = constant.number
     if constant.dtype == "bool" or not math.isfinite(value):
         return True

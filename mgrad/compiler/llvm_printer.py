@@ -32,18 +32,40 @@ from mgrad.compiler.loops import (
     Variable,
 )
 
-REGISTER = {"bool": "i1", "int32": "i32", "int64": "i64", "float32": "float", "float64": "double"}
+REGISTER = {
+    "bool": "i1",
+    "int32": "i32",
+    "int64": "i64",
+    "float32": "float",
+    "float64": "double",
+}
 MEMORY = {**REGISTER, "bool": "i8"}
 INTRINSICS = {
-    "abs": "fabs", "sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "trunc": "trunc",
-    "rint": "rint", "copysign": "copysign",
+    "abs": "fabs",
+    "sqrt": "sqrt",
+    "floor": "floor",
+    "ceil": "ceil",
+    "trunc": "trunc",
+    "rint": "rint",
+    "copysign": "copysign",
 }
 FLOAT_OPERATIONS = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 INTEGER_OPERATIONS = {
-    "add": "add", "sub": "sub", "mul": "mul",
-    "bit_and": "and", "bit_or": "or", "bit_xor": "xor",
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "bit_and": "and",
+    "bit_or": "or",
+    "bit_xor": "xor",
 }
-FLOAT_COMPARISONS = {"eq": "oeq", "ne": "une", "lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge"}
+FLOAT_COMPARISONS = {
+    "eq": "oeq",
+    "ne": "une",
+    "lt": "olt",
+    "le": "ole",
+    "gt": "ogt",
+    "ge": "oge",
+}
 SIGNED = {"eq": "eq", "ne": "ne", "lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge"}
 UNSIGNED = {"eq": "eq", "ne": "ne", "lt": "ult", "le": "ule", "gt": "ugt", "ge": "uge"}
 
@@ -105,11 +127,15 @@ class Printer:
         self.lines.append(f"{name}:")
         self.block = name
 
-    def intrinsic(self, name: str, dtype: str, operands: list[str], extra: str = "") -> str:
+    def intrinsic(
+        self, name: str, dtype: str, operands: list[str], extra: str = ""
+    ) -> str:
         """A call of an LLVM intrinsic on one type, as text."""
         kind = REGISTER[dtype]
         suffix = {"float": "f32", "double": "f64"}.get(kind, kind)
-        types = ", ".join([kind] * len(operands) + ([extra.split()[0]] if extra else []))
+        types = ", ".join(
+            [kind] * len(operands) + ([extra.split()[0]] if extra else [])
+        )
         self.declarations.add(f"declare {kind} @llvm.{name}.{suffix}({types})")
         arguments = [f"{kind} {x}" for x in operands] + ([extra] if extra else [])
         return f"call {kind} @llvm.{name}.{suffix}({', '.join(arguments)})"
@@ -147,7 +173,8 @@ class Printer:
 
     def _entry_point(self) -> list[str]:
         lines = [
-            f"define void @{self.symbol}(ptr %buffers, ptr %extents, i64 %lo, i64 %hi) {{"
+            f"define void @{self.symbol}"
+            "(ptr %buffers, ptr %extents, i64 %lo, i64 %hi) {"
         ]
         arguments = []
         for k in range(len(self.function.buffers)):
@@ -199,7 +226,10 @@ class Printer:
         else:
             self.emit(f"br label %loop{tag}")
         self.label(f"loop{tag}")
-        self.emit(f"{name}.{tag} = phi i64 [ {first}, %{before} ], [ %next{tag}, %latch{tag} ]")
+        self.emit(
+            f"{name}.{tag} = phi i64 "
+            f"[ {first}, %{before} ], [ %next{tag}, %latch{tag} ]"
+        )
         outer = self.variables.get(s.variable)
         self.variables[s.variable] = f"{name}.{tag}"
         for inner in s.body:
@@ -236,7 +266,9 @@ class Printer:
             term = register
             if stride != 1:
                 term = self.assign(f"mul nsw i64 {register}, {self.size(stride)}")
-            total = term if total is None else self.assign(f"add nsw i64 {total}, {term}")
+            total = (
+                term if total is None else self.assign(f"add nsw i64 {total}, {term}")
+            )
         offset = self.size(index.offset)
         if total is None:
             return offset
@@ -352,7 +384,8 @@ class Printer:
         if name in ("max", "min"):
             return self.extreme(name, dtype, operands, typed)
         special: dict[str, Callable[[str, str, str], str]] = {
-            "fmod": self.fmod, "remainder": self.remainder,
+            "fmod": self.fmod,
+            "remainder": self.remainder,
             "floor_divide": self.floor_divide,
         }
         if name in special:
@@ -395,7 +428,8 @@ class Printer:
         """The remainder with the sign of y; a zero one takes it too."""
         dtype = "float64" if kind == "double" else "float32"
         rest = self.fmod(kind, x, y)
-        signs = self.assign(f"fmul {kind} {rest}, {self.assign(self.intrinsic('copysign', dtype, [literal(Constant('0x1p+0', dtype)), y]))}")
+        unit = self.assign(self.intrinsic("copysign", dtype, ["1.0", y]))
+        signs = self.assign(f"fmul {kind} {rest}, {unit}")
         wrong = self.assign(f"fcmp olt {kind} {signs}, 0.0")
         moved = self.assign(f"fadd {kind} {rest}, {y}")
         chosen = self.assign(f"select i1 {wrong}, {kind} {moved}, {kind} {rest}")
@@ -407,7 +441,8 @@ class Printer:
         """floor(x / y) from the exact remainder, as NumPy computes it."""
         dtype = "float64" if kind == "double" else "float32"
         rest = self.remainder(kind, x, y)
-        exact = self.assign(f"fdiv {kind} {self.assign(f'fsub {kind} {x}, {rest}')}, {y}")
+        multiple = self.assign(f"fsub {kind} {x}, {rest}")
+        exact = self.assign(f"fdiv {kind} {multiple}, {y}")
         down = self.assign(self.intrinsic("floor", dtype, [exact]))
         gap = self.assign(f"fsub {kind} {exact}, {down}")
         short = self.assign(f"fcmp ogt {kind} {gap}, 0.5")
@@ -421,7 +456,9 @@ class Printer:
         """Integer and boolean operations; none can trap."""
         kind = REGISTER[dtype]
         if name in INTEGER_OPERATIONS:
-            return self.assign(f"{INTEGER_OPERATIONS[name]} {kind} {', '.join(operands)}")
+            return self.assign(
+                f"{INTEGER_OPERATIONS[name]} {kind} {', '.join(operands)}"
+            )
         if name == "bit_not":
             return self.assign(f"xor {kind} {operands[0]}, -1")
         if name == "neg":
@@ -444,13 +481,16 @@ class Printer:
         safe = self.assign(f"select i1 {unsafe}, {kind} 1, {kind} {y}")
         quotient = self.assign(f"sdiv {kind} {x}, {safe}")
         rest = self.assign(f"srem {kind} {x}, {safe}")
-        opposite = self.assign(f"icmp slt {kind} {self.assign(f'xor {kind} {rest}, {safe}')}, 0")
+        signs = self.assign(f"xor {kind} {rest}, {safe}")
+        opposite = self.assign(f"icmp slt {kind} {signs}, 0")
         inexact = self.assign(f"icmp ne {kind} {rest}, 0")
         adjust = self.assign(f"and i1 {opposite}, {inexact}")
         negated = self.assign(f"sub {kind} 0, {x}")
         if name == "floor_divide":
             lower = self.assign(f"sub {kind} {quotient}, 1")
-            whole = self.assign(f"select i1 {adjust}, {kind} {lower}, {kind} {quotient}")
+            whole = self.assign(
+                f"select i1 {adjust}, {kind} {lower}, {kind} {quotient}"
+            )
             whole = self.assign(f"select i1 {minus}, {kind} {negated}, {kind} {whole}")
             return self.assign(f"select i1 {zero}, {kind} 0, {kind} {whole}")
         if name == "remainder":
@@ -472,7 +512,9 @@ class Printer:
             return f"{verb} {before} {x} to {after}"
         if is_float(source):
             suffix = f"{after}.{'f64' if before == 'double' else 'f32'}"
-            self.declarations.add(f"declare {after} @llvm.fptosi.sat.{suffix}({before})")
+            self.declarations.add(
+                f"declare {after} @llvm.fptosi.sat.{suffix}({before})"
+            )
             return f"call {after} @llvm.fptosi.sat.{suffix}({before} {x})"
         if source == "bool":
             return f"zext i1 {x} to {after}"

@@ -13,10 +13,17 @@ from mgrad.compiler.finish import Lowered, finish
 from mgrad.compiler.loops import Buffer, Constant, Operand
 from mgrad.compiler.schedule import Group, row_place, start
 from mgrad.compiler.walk import Position as Index
-from mgrad.compiler.walk import identity, is_constant, is_leaf, moved, operands, squeezed, storage
+from mgrad.compiler.walk import (
+    identity,
+    is_constant,
+    is_leaf,
+    moved,
+    operands,
+    squeezed,
+    storage,
+)
 from mgrad.expr import Expr
-from mgrad.primitive import Elementwise, Movement, Reduction
-from mgrad.primitives.indexing import Gather, Iota
+from mgrad.primitive import Elementwise, Gather, Iota, Movement, Reduction
 
 BLOCK = 4096
 """Elements of one block of a full reduction."""
@@ -56,9 +63,7 @@ class Lowering(Builder):
             if self.known(top) is not None:
                 stack.pop()
                 continue
-            missing = [
-                need for need in self._needs(*top) if self.known(need) is None
-            ]
+            missing = [need for need in self._needs(*top) if self.known(need) is None]
             if missing:
                 stack.extend(missing)
                 continue
@@ -211,7 +216,9 @@ def emit_phase(builder: Lowering, request: Request, phase: int) -> None:
     """Accumulate and store elements in one pass, then the values of the row."""
     group = request.group
     inside = [r for r in group.roots if group.phase[r] == phase]
-    passing = [r for r in inside if isinstance(r.primitive, Reduction) or r not in group.rows]
+    passing = [
+        r for r in inside if isinstance(r.primitive, Reduction) or r not in group.rows
+    ]
     accumulators = open_accumulators(builder, passing)
     reduced = [d for d in range(len(group.domain)) if d not in (group.kept or ())]
     for d in reduced:

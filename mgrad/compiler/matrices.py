@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 from mgrad.compiler.affine import strides
@@ -96,7 +97,7 @@ def matrix(
     n_rows, n_columns = letters.size(rows), letters.size(columns)
     if column == 1 or n_columns == 1:
         leading = row if n_rows > 1 else n_columns
-        if column == 1 and leading >= n_columns or n_columns == 1 and leading >= 1:
+        if (column == 1 and leading >= n_columns) or (n_columns == 1 and leading >= 1):
             return Matrix(max(leading, 1), False, batch)
     if row == 1 or n_rows == 1:
         leading = column if n_columns > 1 else n_rows
@@ -107,7 +108,7 @@ def matrix(
 def step(group: str, stride: dict[str, int], letters: Letters) -> int | None:
     """The stride of merged axes; 0 for none, None if they do not merge."""
     wide: Sequence[str] = [c for c in group if letters.extents[c] != 1]
-    for left, right in zip(wide, wide[1:], strict=False):
+    for left, right in pairwise(wide):
         if stride[left] != stride[right] * letters.extents[right]:
             return None
     if not wide:

@@ -18,9 +18,7 @@ from mgrad.compiler.schedule import Group, schedule
 from mgrad.compiler.walk import is_leaf, storage
 from mgrad.expr import CAPTURED, Expr
 from mgrad.graph import Graph
-from mgrad.primitive import Assembly, Reduction
-from mgrad.primitives.contraction import Contraction
-from mgrad.primitives.indexing import Scatter
+from mgrad.primitive import Assembly, Contraction, Reduction, Scatter
 
 ALIGNMENT = 64
 
@@ -83,13 +81,17 @@ def plan(graph: Graph) -> Plan:
     for group in groups:
         result.steps += group_steps(group, stored, written)
     for step in result.steps:
-        if isinstance(step, ProductStep) and isinstance(step.node.primitive, Accumulation):
+        if isinstance(step, ProductStep) and isinstance(
+            step.node.primitive, Accumulation
+        ):
             result.alias[storage(step.node.args[2])] = step.node
     assign_slots(result)
     return result
 
 
-def group_steps(group: Group, stored: set[Expr], written: set[Expr]) -> list[PlannedStep]:
+def group_steps(
+    group: Group, stored: set[Expr], written: set[Expr]
+) -> list[PlannedStep]:
     """The steps that compute a group."""
     if group.loops:
         if not prod(group.domain) and not group.rows:
@@ -170,7 +172,7 @@ def lifetimes(result: Plan) -> dict[BufferKey, tuple[int, int]]:
         for key in touched(step):
             while isinstance(key, Expr) and key in result.alias:
                 key = result.alias[key]
-            if key in result.number or isinstance(key, Expr) and is_leaf(key):
+            if key in result.number or (isinstance(key, Expr) and is_leaf(key)):
                 continue
             first, _ = span.get(key, (time, time))
             span[key] = (first, time)

@@ -14,8 +14,8 @@ from mgrad.compiler.matrices import Letters, as_matrices, letters_of
 from mgrad.compiler.walk import is_leaf, storage
 from mgrad.expr import Expr, Params, Shape, make, set_origin, transforming
 from mgrad.graph import Graph, rebuild
-from mgrad.primitive import Elementwise, Reduction, broadcast_to
-from mgrad.primitives.contraction import Contraction, contract
+from mgrad.primitive import Contraction, Elementwise, Reduction, broadcast_to
+from mgrad.primitives.contraction import contract
 from mgrad.primitives.logic import copy
 from mgrad.primitives.movement import permute, reshape_to
 from mgrad.primitives.reduction import reduce_sum
@@ -97,7 +97,10 @@ def contraction_form(x: Expr, y: Expr, params: Params) -> Expr:
     batch, m, n, k = letters.batch, letters.m, letters.n, letters.k
     product = make(
         contract,
-        (reordered(x, params[0], batch + m + k), reordered(y, params[1], batch + k + n)),
+        (
+            reordered(x, params[0], batch + m + k),
+            reordered(y, params[1], batch + k + n),
+        ),
         (batch + m + k, batch + k + n, batch + m + n),
     )
     return reordered(product, batch + m + n, params[2])

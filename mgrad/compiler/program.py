@@ -1,4 +1,4 @@
-"""Programs: a graph compiled to a list of steps, which can be called, read and timed."""
+"""Programs: graphs compiled to lists of steps, which can be called, read, timed."""
 
 from __future__ import annotations
 
@@ -80,7 +80,13 @@ class Program:
         times = np.median(
             [self.executable.profile(leaves) for _ in range(repeats)], axis=0
         )
-        rows = zip(self._step_texts(), times, self.plan.steps, self.executable.steps, strict=True)
+        rows = zip(
+            self._step_texts(),
+            times,
+            self.plan.steps,
+            self.executable.steps,
+            strict=True,
+        )
         return Profile(
             StepProfile(text, int(t), self._bytes(step), operations(planned, step))
             for text, t, planned, step in rows
@@ -111,7 +117,9 @@ class Program:
         if isinstance(planned, KernelStep) and kernel is not None:
             arguments = [
                 self.slot_name(slot) + ("*" if buffer.written else "")
-                for slot, buffer in zip(step.buffers, kernel.function.buffers, strict=True)
+                for slot, buffer in zip(
+                    step.buffers, kernel.function.buffers, strict=True
+                )
             ]
             what = f"{kernel.name}({', '.join(arguments)}) over {step.size}"
             return f"launch {what}: {summary(planned.roots)}"
@@ -127,7 +135,9 @@ class Program:
         return f"host   {step.name}({', '.join(names)})"
 
     def __str__(self) -> str:
-        inputs = ", ".join(f"in{i}:{short_type(n)}" for i, n in enumerate(self.graph.inputs))
+        inputs = ", ".join(
+            f"in{i}:{short_type(n)}" for i, n in enumerate(self.graph.inputs)
+        )
         outputs = ", ".join(
             f"out{i}:{short_type(n)}" for i, n in enumerate(self.graph.outputs)
         )
@@ -140,7 +150,9 @@ class Program:
 def summary(roots: tuple[Expr, ...]) -> str:
     """What a kernel computes, briefly."""
     names = [f"{r.primitive.name} {short_type(r)}" for r in roots]
-    return ", ".join(names[:4]) + (f", ... ({len(names)} values)" if len(names) > 4 else "")
+    return ", ".join(names[:4]) + (
+        f", ... ({len(names)} values)" if len(names) > 4 else ""
+    )
 
 
 def operations(planned: Any, step: Any) -> int:

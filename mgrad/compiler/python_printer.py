@@ -32,13 +32,32 @@ from mgrad.compiler.loops import (
 from mgrad.primitive import REGISTRY
 
 INFIX = {
-    "add": "+", "sub": "-", "mul": "*", "bit_and": "&", "bit_or": "|", "bit_xor": "^",
-    "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
+    "add": "+",
+    "sub": "-",
+    "mul": "*",
+    "bit_and": "&",
+    "bit_or": "|",
+    "bit_xor": "^",
+    "eq": "==",
+    "ne": "!=",
+    "lt": "<",
+    "le": "<=",
+    "gt": ">",
+    "ge": ">=",
 }
 FUNCTIONS = {
-    "div": "divide", "max": "maximum", "min": "minimum", "abs": "absolute",
-    "pow": "power", "asin": "arcsin", "acos": "arccos", "atan": "arctan",
-    "atan2": "arctan2", "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh",
+    "div": "divide",
+    "max": "maximum",
+    "min": "minimum",
+    "abs": "absolute",
+    "pow": "power",
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+    "atan2": "arctan2",
+    "asinh": "arcsinh",
+    "acosh": "arccosh",
+    "atanh": "arctanh",
     "bit_not": "invert",
 }
 
@@ -53,8 +72,13 @@ def _convert(x: Any, dtype: str) -> Any:
 
 
 ENVIRONMENT: dict[str, Any] = {
-    "np": np, "sigmoid": _special("sigmoid"), "erf": _special("erf"),
-    "erfc": _special("erfc"), "convert": _convert, "min": min, "range": range,
+    "np": np,
+    "sigmoid": _special("sigmoid"),
+    "erf": _special("erf"),
+    "erfc": _special("erfc"),
+    "convert": _convert,
+    "min": min,
+    "range": range,
 }
 
 
@@ -99,7 +123,9 @@ class Printer:
         elif isinstance(s, Read):
             self.emit(f"{s.result.name} = {s.name}")
         elif isinstance(s, Accumulate):
-            self.emit(f"{s.name} = {self.apply(s.operation, [s.name, self.operand(s.value)])}")
+            self.emit(
+                f"{s.name} = {self.apply(s.operation, [s.name, self.operand(s.value)])}"
+            )
         else:
             self.loop(s)
 

@@ -27,8 +27,7 @@ from mgrad.compiler.walk import (
 )
 from mgrad.expr import Expr, Shape
 from mgrad.graph import Graph
-from mgrad.primitive import Assembly, Elementwise, Movement, Reduction
-from mgrad.primitives.indexing import Gather, Scatter
+from mgrad.primitive import Assembly, Elementwise, Gather, Movement, Reduction, Scatter
 
 RECOMPUTE_COST = 12
 """An expression this dear is stored when two kernels need it."""
@@ -291,8 +290,10 @@ class Grouping:
 
     def add(self, root: Expr) -> None:
         """Put a root into the best group, or into one of its own."""
-        loops = is_constant(root) or is_fusible(root) or isinstance(
-            root.primitive, Reduction
+        loops = (
+            is_constant(root)
+            or is_fusible(root)
+            or isinstance(root.primitive, Reduction)
         )
         if not loops:
             self._alone(root)
@@ -321,7 +322,9 @@ class Grouping:
         for arg in root.args:
             owner = storage(arg)
             known = is_leaf(owner) or owner in self.stored
-            reads |= {owner} if known else {n for n, _ in analyse(arg, self.stored).accesses}
+            reads |= (
+                {owner} if known else {n for n, _ in analyse(arg, self.stored).accesses}
+            )
         group.roots.append(root)
         self.home[root] = group
         group.reads |= reads
@@ -339,7 +342,9 @@ class Grouping:
         """Whether a value read from another group depends on this one."""
         homes = (self.home.get(node) for node in reads)
         return any(
-            home is not None and home is not group and home.ancestors >> group.number & 1
+            home is not None
+            and home is not group
+            and home.ancestors >> group.number & 1
             for home in homes
         )
 
@@ -384,9 +389,7 @@ def join(group: Group, root: Expr, analysis: Analysis) -> bool:
     return _join_row(group, root, analysis)
 
 
-def _join_elements(
-    group: Group, root: Expr, analysis: Analysis, reduces: bool
-) -> bool:
+def _join_elements(group: Group, root: Expr, analysis: Analysis, reduces: bool) -> bool:
     kept = kept_axes(root) if reduces else group.kept
     if reduces and group.kept is not None and kept != group.kept:
         return False
@@ -419,7 +422,7 @@ def _join_elements(
 def _join_row(group: Group, root: Expr, analysis: Analysis) -> bool:
     members = set(group.roots)
     used = [(n, p) for n, p in analysis.accesses if n in members]
-    if not used or not group.kept and group.kept != ():
+    if not used or (not group.kept and group.kept != ()):
         return False
     for node, position in used:
         if node not in group.rows or position != flat(identity(node.shape), node.shape):
@@ -477,9 +480,15 @@ def sorted_groups(groups: list[Group]) -> list[Group]:
         stack = [group]
         while stack:
             current = stack[-1]
-            waiting = [
-                g for g in groups if current.ancestors >> g.number & 1 and g.number not in done
-            ] if current.number not in done else []
+            waiting = (
+                [
+                    g
+                    for g in groups
+                    if current.ancestors >> g.number & 1 and g.number not in done
+                ]
+                if current.number not in done
+                else []
+            )
             if waiting:
                 stack.extend(waiting)
                 continue

@@ -6,8 +6,7 @@ from typing import Any
 
 from mgrad.compiler.affine import Affine, variable
 from mgrad.expr import CAPTURED, CONSTANT, INPUT, Expr, Shape
-from mgrad.primitive import Elementwise, Movement
-from mgrad.primitives.indexing import Gather, Iota
+from mgrad.primitive import Elementwise, Gather, Iota, Movement
 
 Position = tuple[Any, ...]
 """One affine index (or 0) for each axis."""
@@ -47,9 +46,7 @@ def identity(shape: Shape) -> Position:
 
 def moved(node: Expr, position: Position) -> Position | None:
     """The operand's position for a movement; None where it is not affine."""
-    index = node.primitive.index(
-        position, node.args[0].shape, node.shape, *node.params
-    )
+    index = node.primitive.index(position, node.args[0].shape, node.shape, *node.params)
     return None if index is None else tuple(index)
 
 

@@ -18,9 +18,8 @@ from mgrad.numpy.joining import stack
 from mgrad.numpy.operators import multiply
 from mgrad.numpy.reductions import reduce
 from mgrad.numpy.shaping import moveaxis
-from mgrad.primitive import as_expr, convert, result_type
+from mgrad.primitive import ALPHABET, as_expr, convert, result_type
 from mgrad.primitives import contraction, reduction
-from mgrad.primitives.contraction import ALPHABET
 from mgrad.primitives.movement import reshape_to
 
 BOOL, INT64 = np.dtype("bool"), np.dtype("int64")

@@ -18,9 +18,8 @@ from mgrad.numpy.constructing import diagonal
 from mgrad.numpy.contraction import contract
 from mgrad.numpy.reductions import reduce
 from mgrad.numpy.shaping import reorder
-from mgrad.primitive import broadcast_to, convert, result_type
+from mgrad.primitive import ALPHABET, broadcast_to, convert, result_type
 from mgrad.primitives import reduction
-from mgrad.primitives.contraction import ALPHABET
 from mgrad.primitives.movement import reshape_to
 
 INT64 = np.dtype("int64")

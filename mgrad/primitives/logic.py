@@ -11,10 +11,7 @@ from mgrad.expr import Expr, Params, Shape, make
 from mgrad.primitive import (
     Cotangent,
     Elementwise,
-    add,
     as_expr,
-    batch_broadcast,
-    batch_size,
     both,
     convert,
     full_like,
@@ -25,10 +22,13 @@ from mgrad.primitive import (
 
 def _comparison(name: str, doc: str, function: np.ufunc, operation: str) -> Elementwise:
     return Elementwise(
-        name, doc,
+        name,
+        doc,
         numpy=function,
         scalar=lambda s, x, y: getattr(s, operation)(x, y),
-        kinds="bif", result="bool", arity=2,
+        kinds="bif",
+        result="bool",
+        arity=2,
     )
 
 
@@ -40,49 +40,60 @@ greater = _comparison("greater", "x > y.", np.greater, "gt")
 greater_equal = _comparison("greater_equal", "x >= y.", np.greater_equal, "ge")
 
 bitwise_and = Elementwise(
-    "bitwise_and", "x & y, of integers or booleans.",
+    "bitwise_and",
+    "x & y, of integers or booleans.",
     numpy=np.bitwise_and,
     scalar=lambda s, x, y: s.bit_and(x, y),
-    kinds="bi", arity=2,
+    kinds="bi",
+    arity=2,
 )
 bitwise_or = Elementwise(
-    "bitwise_or", "x | y, of integers or booleans.",
+    "bitwise_or",
+    "x | y, of integers or booleans.",
     numpy=np.bitwise_or,
     scalar=lambda s, x, y: s.bit_or(x, y),
-    kinds="bi", arity=2,
+    kinds="bi",
+    arity=2,
 )
 bitwise_xor = Elementwise(
-    "bitwise_xor", "x ^ y, of integers or booleans.",
+    "bitwise_xor",
+    "x ^ y, of integers or booleans.",
     numpy=np.bitwise_xor,
     scalar=lambda s, x, y: s.bit_xor(x, y),
-    kinds="bi", arity=2,
+    kinds="bi",
+    arity=2,
 )
 invert = Elementwise(
-    "invert", "~x, of integers or booleans.",
+    "invert",
+    "~x, of integers or booleans.",
     numpy=np.invert,
     scalar=lambda s, x: s.bit_not(x),
     kinds="bi",
 )
 isnan = Elementwise(
-    "isnan", "Whether x is NaN.",
+    "isnan",
+    "Whether x is NaN.",
     numpy=np.isnan,
     scalar=lambda s, x: s.ne(x, x),
     result="bool",
 )
 isfinite = Elementwise(
-    "isfinite", "Whether x is neither infinite nor NaN.",
+    "isfinite",
+    "Whether x is neither infinite nor NaN.",
     numpy=np.isfinite,
     scalar=lambda s, x: s.lt(s.abs(x), s.constant(np.inf, x)),
     result="bool",
 )
 isinf = Elementwise(
-    "isinf", "Whether x is infinite.",
+    "isinf",
+    "Whether x is infinite.",
     numpy=np.isinf,
     scalar=lambda s, x: s.eq(s.abs(x), s.constant(np.inf, x)),
     result="bool",
 )
 signbit = Elementwise(
-    "signbit", "Whether the sign bit of x is set.",
+    "signbit",
+    "Whether the sign bit of x is set.",
     numpy=np.signbit,
     scalar=lambda s, x: s.lt(s.copysign(s.one(x), x), s.zero(x)),
     result="bool",
@@ -100,12 +111,14 @@ class _Select(Elementwise):
         return self.bind([chosen, as_expr(x, dtype), as_expr(y, dtype)])
 
     def jvp(self, node: Expr, tangents: Sequence[Expr | None]) -> Expr | None:
-        condition, x, y = node.args
+        condition, x, _ = node.args
         tx, ty = tangents[1:]
         if tx is None and ty is None:
             return None
         zero = full_like(x, 0)
-        return make(self, (condition, zero if tx is None else tx, zero if ty is None else ty))
+        return make(
+            self, (condition, zero if tx is None else tx, zero if ty is None else ty)
+        )
 
     def vjp(self, node: Expr, ct: Cotangent) -> Sequence[Cotangent | None]:
         condition = node.args[0]
@@ -122,15 +135,17 @@ class _Select(Elementwise):
 
 
 select = _Select(
-    "select", "x where the condition holds, else y.",
+    "select",
+    "x where the condition holds, else y.",
     numpy=np.where,
     scalar=lambda s, condition, x, y: s.select(condition, x, y),
-    kinds="bif", arity=3,
+    kinds="bif",
+    arity=3,
 )
 
 
 def where(condition: Any, x: Any, y: Any) -> Expr:
-    """`x` where the condition holds, else `y`; gradients of the other are exact zeros."""
+    """`x` where the condition holds, else `y`; the other's gradient is an exact zero."""
     return select(condition, x, y)
 
 
@@ -157,7 +172,8 @@ class _Convert(Elementwise):
 
 
 _Convert(
-    "convert", "x as another dtype.",
+    "convert",
+    "x as another dtype.",
     numpy=np.asarray,
     scalar=lambda s, x, dtype: s.convert(x, dtype),
     kinds="bif",
@@ -165,17 +181,21 @@ _Convert(
 
 
 stop_gradient = Elementwise(
-    "stop_gradient", "x, as a constant for every derivative.",
+    "stop_gradient",
+    "x, as a constant for every derivative.",
     numpy=lambda x: x,
     scalar=lambda s, x: x,
-    kinds="bif", cost=0,
+    kinds="bif",
+    cost=0,
 )
 
 
 copy = Elementwise(
-    "copy", "x in a buffer of its own; the parameter tells several copies apart.",
+    "copy",
+    "x in a buffer of its own; the parameter tells several copies apart.",
     numpy=np.array,
     scalar=lambda s, x, *_: x,
     partials=lambda out, x: (1,),
-    kinds="bif", cost=0,
+    kinds="bif",
+    cost=0,
 )

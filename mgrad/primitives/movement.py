@@ -43,7 +43,8 @@ class _Broadcast(Movement):
 
 
 broadcast = _Broadcast(
-    "broadcast_to", "x repeated along new axes and axes of extent 1.",
+    "broadcast_to",
+    "x repeated along new axes and axes of extent 1.",
     numpy=np.broadcast_to,
     shape=lambda in_shape, shape: shape,
     index=_broadcast_index,
@@ -54,7 +55,8 @@ broadcast = _Broadcast(
 # --- transpose(x, order) --------------------------------------------------------
 
 permute = Movement(
-    "transpose", "x with its axes in another order.",
+    "transpose",
+    "x with its axes in another order.",
     numpy=np.transpose,
     shape=lambda in_shape, order: tuple(in_shape[axis] for axis in order),
     index=lambda index, in_shape, out_shape, order: [
@@ -111,7 +113,8 @@ def _reshape_index(index: Any, in_shape: Shape, out_shape: Shape, _: Shape) -> A
 
 
 reshape = Movement(
-    "reshape", "x with another shape, elements in row-major order.",
+    "reshape",
+    "x with another shape, elements in row-major order.",
     numpy=np.reshape,
     shape=lambda in_shape, shape: shape,
     index=_reshape_index,
@@ -132,7 +135,8 @@ def _slices(starts: Shape, lengths: Shape, steps: Shape) -> tuple[Any, ...]:
 
 
 slice_ = Movement(
-    "slice", "Elements at start + step i along each axis; steps may be negative.",
+    "slice",
+    "Elements at start + step i along each axis; steps may be negative.",
     numpy=lambda x, starts, lengths, steps: np.asarray(x)[
         _slices(starts, lengths, steps)
     ],
@@ -144,7 +148,9 @@ slice_ = Movement(
         pad, (ct,), (x.shape, starts, steps)
     ),
     batch=lambda size, in_shape, starts, lengths, steps: (
-        (0, *starts), (size, *lengths), (1, *steps),
+        (0, *starts),
+        (size, *lengths),
+        (1, *steps),
     ),
 )
 
@@ -171,7 +177,8 @@ def _whole(shape: Shape) -> Region:
 
 
 pad = Assembly(
-    "pad", "x laid into zeros at start + step i along each axis.",
+    "pad",
+    "x laid into zeros at start + step i along each axis.",
     numpy=lambda parts, shape, starts, steps: _assemble(
         parts, shape, [Region(starts, steps)]
     ),
@@ -181,7 +188,9 @@ pad = Assembly(
         make(slice_, (ct,), (node.params[1], node.args[0].shape, node.params[2]))
     ],
     batch=lambda size, shape, starts, steps: (
-        (size, *shape), (0, *starts), (1, *steps),
+        (size, *shape),
+        (0, *starts),
+        (1, *steps),
     ),
 )
 
@@ -202,7 +211,8 @@ def _joined_regions(in_shapes: list[Shape], axis: int) -> list[Region]:
 
 
 concatenate = Assembly(
-    "concatenate", "Operands one after another along an axis.",
+    "concatenate",
+    "Operands one after another along an axis.",
     numpy=lambda parts, axis: np.concatenate(parts, axis),
     shape=_joined_shape,
     regions=_joined_regions,
@@ -229,13 +239,15 @@ def _update_transpose(ct: Expr, node: Expr) -> list[Expr]:
 
 
 update_slice = Assembly(
-    "update_slice", "x with y laid over it at start + step i along each axis.",
+    "update_slice",
+    "x with y laid over it at start + step i along each axis.",
     numpy=lambda parts, starts, steps: _assemble(
         parts, parts[0].shape, [_whole(parts[0].shape), Region(starts, steps)]
     ),
     shape=lambda in_shapes, starts, steps: in_shapes[0],
     regions=lambda in_shapes, starts, steps: [
-        _whole(in_shapes[0]), Region(starts, steps),
+        _whole(in_shapes[0]),
+        Region(starts, steps),
     ],
     transpose=_update_transpose,
     batch=lambda size, starts, steps: ((0, *starts), (1, *steps)),

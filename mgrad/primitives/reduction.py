@@ -45,7 +45,8 @@ def _ties(x: Expr, out: Expr, axes: tuple[int, ...]) -> Expr:
 
 
 reduce_sum = Reduction(
-    "reduce_sum", "The sum of the elements.",
+    "reduce_sum",
+    "The sum of the elements.",
     numpy=_numpy(np.sum),
     identity=lambda dtype: 0,
     combine=lambda s, total, x: s.add(total, x),
@@ -53,7 +54,8 @@ reduce_sum = Reduction(
     kinds="if",
 )
 reduce_prod = Reduction(
-    "reduce_prod", "The product of the elements; right through zeros.",
+    "reduce_prod",
+    "The product of the elements; right through zeros.",
     numpy=_numpy(np.prod),
     identity=lambda dtype: 1,
     combine=lambda s, total, x: s.mul(total, x),
@@ -61,7 +63,8 @@ reduce_prod = Reduction(
     kinds="if",
 )
 reduce_max = Reduction(
-    "reduce_max", "The largest element, NaN if one is; ties share the cotangent.",
+    "reduce_max",
+    "The largest element, NaN if one is; ties share the cotangent.",
     numpy=_numpy_extreme(np.max),
     identity=_lowest,
     combine=lambda s, total, x: s.max(total, x),
@@ -69,7 +72,8 @@ reduce_max = Reduction(
     kinds="if",
 )
 reduce_min = Reduction(
-    "reduce_min", "The smallest element, NaN if one is; ties share the cotangent.",
+    "reduce_min",
+    "The smallest element, NaN if one is; ties share the cotangent.",
     numpy=_numpy_extreme(np.min),
     identity=_highest,
     combine=lambda s, total, x: s.min(total, x),
@@ -77,7 +81,8 @@ reduce_min = Reduction(
     kinds="if",
 )
 reduce_any = Reduction(
-    "reduce_any", "Whether any element is true.",
+    "reduce_any",
+    "Whether any element is true.",
     numpy=_numpy(np.any),
     identity=lambda dtype: False,
     combine=lambda s, total, x: s.bit_or(total, x),
@@ -85,7 +90,8 @@ reduce_any = Reduction(
     kinds="b",
 )
 reduce_all = Reduction(
-    "reduce_all", "Whether all elements are true.",
+    "reduce_all",
+    "Whether all elements are true.",
     numpy=_numpy(np.all),
     identity=lambda dtype: True,
     combine=lambda s, total, x: s.bit_and(total, x),
@@ -133,4 +139,6 @@ def _shifted(x: Expr, step: int) -> Expr:
     """The last axis moved right by `step`, ones from the left."""
     n = x.shape[-1]
     ones = full_like(x[..., : min(step, n)], 1)
-    return make(REGISTRY["concatenate"], (ones, x[..., : max(n - step, 0)]), (x.ndim - 1,))
+    return make(
+        REGISTRY["concatenate"], (ones, x[..., : max(n - step, 0)]), (x.ndim - 1,)
+    )

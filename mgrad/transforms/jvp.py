@@ -15,7 +15,7 @@ def jvp(graph: Graph) -> Graph:
     Tangents of integers and booleans are ignored where they come in, and zeros of
     their own dtype where they go out.
     """
-    tangents = tuple(new_input(x.dtype, x.shape, x.trace) for x in graph.inputs)
+    tangents = tuple(new_input(x.dtype, x.shape, x.owner) for x in graph.inputs)
     pushed = push_forward(graph, tangents)
     full = [
         full_like(y, 0) if t is None else t

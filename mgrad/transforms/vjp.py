@@ -15,7 +15,7 @@ def vjp(graph: Graph, needed: Sequence[bool] | None = None) -> Graph:
     `needed` says for which inputs; there is one output for each of those, zeros of
     its shape and dtype where no cotangent arrives (so for every integer input).
     """
-    cts = tuple(new_input(y.dtype, y.shape, y.trace) for y in graph.outputs)
+    cts = tuple(new_input(y.dtype, y.shape, y.owner) for y in graph.outputs)
     if needed is None:
         needed = [True] * len(graph.inputs)
     pulled = pull_back(graph, cts, needed)

@@ -28,7 +28,7 @@ def batch(
 ) -> tuple[tuple[Expr, ...], tuple[Expr, ...], tuple[bool, ...]]:
     """Inputs, outputs, and which outputs have the batch axis."""
     inputs = tuple(
-        new_input(x.dtype, (size, *x.shape), x.trace) if is_batched else x
+        new_input(x.dtype, (size, *x.shape), x.owner) if is_batched else x
         for x, is_batched in zip(graph.inputs, batched, strict=True)
     )
     values: dict[Expr, Expr] = {
