@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
+from dataclasses import dataclass
 
 from mgrad.errors import CompileError
 
@@ -37,6 +38,30 @@ def gemm(dtype: str) -> int:
 def gemv(dtype: str) -> int:
     """The address of the matrix-vector product of float64 or float32."""
     return routine({"float64": "dgemv", "float32": "sgemv"}[dtype])
+
+
+@dataclass(frozen=True)
+class ThreadControl:
+    """Addresses of the functions that read and set BLAS's number of threads."""
+
+    get_num_threads: int
+    set_num_threads: int
+
+
+@functools.cache
+def thread_control() -> ThreadControl | None:
+    """OpenBLAS's own; None for another BLAS."""
+    module = importlib.import_module("scipy.linalg.cython_blas")
+    try:
+        library = ctypes.CDLL(module.__file__)  # finds what the module is linked with
+    except (OSError, TypeError):
+        return None
+    for prefix in ("scipy_openblas", "openblas"):
+        names = (f"{prefix}_get_num_threads", f"{prefix}_set_num_threads")
+        if all(hasattr(library, name) for name in names):
+            found = (ctypes.cast(getattr(library, n), ctypes.c_void_p) for n in names)
+            return ThreadControl(*(f.value or 0 for f in found))
+    return None
 
 
 def _address(name: str, capsule: object) -> int:

@@ -129,7 +129,7 @@ def start_thread_pool() -> ThreadPool:
 
 @contextmanager
 def _sleeping_threads() -> Iterator[None]:
-    """Idle OpenMP threads sleep: spinning ones would hold the cores that BLAS needs.
+    """Idle OpenMP threads sleep: spinning ones would hold cores that others need.
 
     libgomp reads the variable when it is loaded; a choice of the user's stands.
     """

@@ -99,7 +99,7 @@ class Executable:
         self._places = list(pairwise(accumulate(map(len, encoded), initial=0)))
         self._words = np.array([*chain(*encoded)], np.int64)
         self._width = max(
-            [1, *(len(step.buffers) for step in steps if isinstance(step, Launch))]
+            [3, *(len(step.buffers) for step in steps if isinstance(step, Launch))]
         )
         self._arena, self._arena_start = _new_arena(arena_bytes)
         self._arena_lock = threading.Lock()

@@ -50,6 +50,11 @@ class Process(Words):
     POOL_GET_THREADS = auto()
     POOL_SET_THREADS = auto()
     GRAIN_FACTOR = auto()  # multiplies every grain; above 1 for a slow pool
+    BLAS_LOCK = auto()
+    BLAS_USERS = auto()  # products that run now, each on one thread of BLAS
+    BLAS_THREADS = auto()  # what BLAS had before the first of them
+    BLAS_GET_THREADS = auto()
+    BLAS_SET_THREADS = auto()
 
 
 class State(Words):
@@ -241,7 +246,7 @@ define internal i1 @acquire(ptr %flag) alwaysinline {
 """
 
 
-def fill(text: str) -> str:
+def fill(text: str, *more: type[Words]) -> str:
     """Replace every `${Enum.MEMBER}` and `${CONSTANT}` by its number."""
     numbers: dict[str, int] = {
         **_OFFSETS,
@@ -259,6 +264,7 @@ def fill(text: str) -> str:
         LaunchStep,
         GemmStep,
         GemvStep,
+        *more,
     ):
         numbers |= {f"{layout.__name__}.{word.name}": word for word in layout}
     return re.sub(r"\$\{([\w.]+)\}", lambda match: str(int(numbers[match[1]])), text)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from mgrad.compiler import blas
+from mgrad.compiler import blas, parallel_gemm
 from mgrad.compiler.layout import GemmStep, GemvStep, LaunchStep, Opcode
 
 Array = NDArray[Any]
@@ -237,6 +237,9 @@ def encode(step: Step) -> list[int]:
             return _encode_row_product(step)
         if step.n == 1:
             return _encode_column_product(step)
+        products = step.m * step.n * step.k * step.batch
+        if products > parallel_gemm.SERIAL_PRODUCTS and parallel_gemm.available():
+            return _encode_launch(_as_launch(step))
         return _encode_gemm(step)
     return []
 
@@ -251,6 +254,47 @@ def _encode_launch(step: Launch) -> list[int]:
     words[LaunchStep.EXTENTS] = LaunchStep.BUFFERS + len(step.buffers)
     words[LaunchStep.BUFFER_COUNT] = len(step.buffers)
     return words
+
+
+def _as_launch(step: Gemm) -> Launch:
+    """A large product: blocks of rows, of columns, or matrices of the batch."""
+    itemsize = np.dtype(step.dtype).itemsize
+    axis, size, grain = parallel_gemm.split(step.m, step.n, step.k, step.batch)
+    row_a, row_c = (1 if step.trans_a else step.lda), step.ldc
+    column_b = step.ldb if step.trans_b else 1
+    steps = (
+        (row_a, 0, row_c),
+        (0, column_b, 1),
+        (step.stride_a, step.stride_b, step.stride_c),
+    )[axis]
+    words = parallel_gemm.PartWords
+    values = {
+        words.ADDRESS: blas.gemm(step.dtype),
+        words.PROCESS: parallel_gemm.words_address(),
+        words.AXIS: axis,
+        words.UNIT: 1 if axis == 2 else parallel_gemm.UNIT,
+        words.DIMENSION: (step.m, step.n, step.batch)[axis],
+        words.STEP_A: steps[0] * itemsize,
+        words.STEP_B: steps[1] * itemsize,
+        words.STEP_C: steps[2] * itemsize,
+        words.TRANS_A: ord("T" if step.trans_a else "N"),
+        words.TRANS_B: ord("T" if step.trans_b else "N"),
+        words.M: step.m,
+        words.N: step.n,
+        words.K: step.k,
+        words.ALPHA: _bits(step.alpha, itemsize),
+        words.LDA: step.lda,
+        words.LDB: step.ldb,
+        words.BETA: _bits(step.beta, itemsize),
+        words.LDC: step.ldc,
+        words.BATCH: step.batch,
+        words.STRIDE_A: step.stride_a * itemsize,
+        words.STRIDE_B: step.stride_b * itemsize,
+        words.STRIDE_C: step.stride_c * itemsize,
+    }
+    extents = tuple(values[word] for word in words)
+    buffers = (step.a, step.b, step.c)
+    return Launch("gemm", parallel_gemm.address(), buffers, extents, size, grain)
 
 
 def _encode_gemm(step: Gemm) -> list[int]:

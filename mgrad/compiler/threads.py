@@ -92,7 +92,7 @@ def _start() -> None:
 
 def _after_fork_in_child() -> None:
     global _forked_from_pool
-    words[Process.POOL_BUSY] = 0
+    words[Process.POOL_BUSY] = words[Process.BLAS_LOCK] = words[Process.BLAS_USERS] = 0
     if codegen.thread_pool_is_started():
         _forked_from_pool = True
         words[Process.THREADS] = 1
