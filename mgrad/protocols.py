@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mgrad.errors import ConcreteValueError, ItemAssignmentError, UnsupportedError
+
+if TYPE_CHECKING:
+    from mgrad.expr import Expr
 
 NAMESPACE: dict[str, Callable[..., Any]] = {}
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
@@ -31,16 +34,18 @@ def implements(*numpy_functions: Any, name: str | None = None) -> Callable[..., 
     return register
 
 
-def _binary(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _binary(
+    name: str,
+) -> tuple[Callable[[Any, Any], Expr], Callable[[Any, Any], Expr]]:
     def operator(self: Any, other: Any) -> Any:
         if _foreign(other):
             return NotImplemented
-        return NAMESPACE["operator"](name, self, other)
+        return _operate(name, self, other)
 
     def reflected(self: Any, other: Any) -> Any:
         if _foreign(other):
             return NotImplemented
-        return NAMESPACE["operator"](name, other, self)
+        return _operate(name, other, self)
 
     return operator, reflected
 
@@ -50,8 +55,13 @@ def _foreign(other: Any) -> bool:
     return isinstance(other, (str, bytes, dict, set)) or other is None
 
 
-def _unary(name: str) -> Callable[..., Any]:
-    return lambda self: NAMESPACE["operator"](name, self)
+def _unary(name: str) -> Callable[[Any], Expr]:
+    return lambda self: _operate(name, self)
+
+
+def _operate(name: str, *operands: Any) -> Expr:
+    result: Expr = NAMESPACE["operator"](name, *operands)
+    return result
 
 
 def _method(name: str) -> Callable[..., Any]:
@@ -286,6 +296,11 @@ class ArrayProtocols:
         """The elements in row-major order, as a one-dimensional value."""
         return NAMESPACE["ravel"](self)
 
+    def astype(self, dtype: Any, **options: Any) -> Expr:
+        """As `numpy.ndarray.astype`."""
+        result: Expr = NAMESPACE["astype"](self, dtype, **options)
+        return result
+
     def copy(self, order: str = "C") -> Any:
         """The value itself: traced values are immutable."""
         return self
@@ -306,7 +321,7 @@ class ArrayProtocols:
 
 
 METHODS = (
-    "all any argmax argmin argsort astype clip conj cumprod cumsum diagonal dot max "
+    "all any argmax argmin argsort clip conj cumprod cumsum diagonal dot max "
     "mean min nonzero prod ptp ravel repeat round sort squeeze std sum swapaxes take "
     "trace var"
 ).split()

@@ -7,7 +7,7 @@ and offsets above `BAKED` turn into symbols read at run time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from mgrad.compiler.affine import Affine
 from mgrad.compiler.builder import Place
 from mgrad.compiler.loops import (
     BAKED,
+    COSTS,
     Accumulate,
     Buffer,
     Constant,
@@ -33,39 +34,6 @@ from mgrad.compiler.loops import (
     statements,
 )
 
-COSTS = {
-    "div": 4,
-    "sqrt": 6,
-    "exp": 14,
-    "exp2": 14,
-    "expm1": 18,
-    "log": 16,
-    "log2": 18,
-    "log10": 18,
-    "log1p": 20,
-    "sin": 20,
-    "cos": 20,
-    "tan": 30,
-    "tanh": 20,
-    "sigmoid": 18,
-    "erf": 30,
-    "erfc": 40,
-    "pow": 60,
-    "sinh": 30,
-    "cosh": 30,
-    "asin": 40,
-    "acos": 40,
-    "atan": 40,
-    "atan2": 60,
-    "asinh": 50,
-    "acosh": 50,
-    "atanh": 50,
-    "cbrt": 40,
-    "hypot": 20,
-    "fmod": 30,
-    "remainder": 30,
-    "floor_divide": 30,
-}
 PARALLEL_WORK = 40_000
 """Units of work (about a third of a nanosecond) that are worth a thread."""
 
@@ -86,9 +54,7 @@ def finish(
     builder: Any, block: tuple[int, int, int] | None = None, serial: bool = False
 ) -> Lowered:
     """Close a lowering: collapse loops, split into blocks, make sizes symbols."""
-    body = [
-        collapse(s) if isinstance(s, Loop) else s for s in builder.scopes[0].statements
-    ]
+    body = collapse_all(builder.scopes[0].statements)
     size, whole = _range(body, block)
     if block is not None:
         variable, rows, _ = block
@@ -117,11 +83,18 @@ def _range(
     """The extent of the parallel loop; 1 and serial where there is none."""
     if block is not None:
         return block[2], False
-    for statement in statements(tuple(body)):
-        if isinstance(statement, Loop) and statement.ranged:
-            assert isinstance(statement.extent, int)
-            return statement.extent, False
-    return 1, True
+    extents = _ranged_extents(body)
+    assert len(extents) <= 1, extents
+    return (extents.pop(), False) if extents else (1, True)
+
+
+def _ranged_extents(body: Iterable[Statement]) -> set[int]:
+    """The extents of the parallel loops: one, as they all run over [lo, hi)."""
+    return {
+        s.extent  # type: ignore[misc]
+        for s in statements(tuple(body))
+        if isinstance(s, Loop) and s.ranged
+    }
 
 
 def _blocked(statement: Statement, variable: int, rows: int) -> Statement:
@@ -145,14 +118,28 @@ def _work(statement: Statement) -> int:
 # --- collapsing -------------------------------------------------------------------
 
 
-def collapse(loop: Loop) -> Loop:
-    """Merge perfectly nested loops wherever all positions stay contiguous."""
-    body = tuple(collapse(s) if isinstance(s, Loop) else s for s in loop.body)
+def collapse_all(body: Iterable[Statement]) -> list[Statement]:
+    """Collapse every nest, the parallel loops of all of them alike or not at all."""
+    nests = tuple(body)
+    for whole in (True, False):
+        result = [collapse(s, whole) if isinstance(s, Loop) else s for s in nests]
+        if len(_ranged_extents(result)) <= 1:
+            break
+    return result
+
+
+def collapse(loop: Loop, whole: bool = True) -> Loop:
+    """Merge perfectly nested loops wherever all positions stay contiguous.
+
+    Unless `whole`, a parallel loop stays as it is.
+    """
+    body = tuple(collapse(s, whole) if isinstance(s, Loop) else s for s in loop.body)
     loop = replace(loop, body=body)
     if len(body) != 1 or not isinstance(body[0], Loop):
         return loop
     inner = body[0]
-    if inner.ranged or not _contiguous(loop, inner):
+    kept = inner.ranged or (loop.ranged and not whole)
+    if kept or not _contiguous(loop, inner):
         return loop
     assert isinstance(loop.extent, int) and isinstance(inner.extent, int)
     merged = replace(

@@ -256,15 +256,8 @@ def fill(text: str, *more: type[Words]) -> str:
         **Opcode.__members__,
         **PythonScalar.__members__,
     }
-    for layout in (
-        Process,
-        State,
-        InputSpec,
-        OutputSpec,
-        LaunchStep,
-        GemmStep,
-        GemvStep,
-        *more,
-    ):
+    layouts: list[type[Words]] = [Process, State, InputSpec, OutputSpec]
+    layouts += [LaunchStep, GemmStep, GemvStep, *more]
+    for layout in layouts:
         numbers |= {f"{layout.__name__}.{word.name}": word for word in layout}
     return re.sub(r"\$\{([\w.]+)\}", lambda match: str(int(numbers[match[1]])), text)

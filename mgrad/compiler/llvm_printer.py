@@ -12,6 +12,7 @@ from collections.abc import Callable
 from mgrad.compiler import vector_math
 from mgrad.compiler.loops import (
     COMPARISONS,
+    COSTS,
     REORDERED,
     Accumulate,
     Constant,
@@ -69,6 +70,9 @@ FLOAT_COMPARISONS = {
 SIGNED = {"eq": "eq", "ne": "ne", "lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge"}
 UNSIGNED = {"eq": "eq", "ne": "ne", "lt": "ult", "le": "ule", "gt": "ugt", "ge": "uge"}
 
+INTERLEAVED_WORK = 150
+"""Loops up to this work run four vectors at a time; beyond, registers run out."""
+
 
 def is_float(dtype: str) -> bool:
     """Whether a dtype is floating-point."""
@@ -101,6 +105,7 @@ class Printer:
         self.declarations: set[str] = set()
         self.math: set[tuple[str, str]] = set()
         self.parameters: set[str] = set()
+        self.metadata: list[str] = []
         self.variables: dict[int, str] = {}
         self.count = 0
         self.block = "entry"
@@ -164,6 +169,7 @@ class Printer:
                 *self.lines,
                 "}",
                 *self._entry_point(),
+                *self.metadata,
             ]
         )
 
@@ -240,8 +246,23 @@ class Printer:
         self.label(f"latch{tag}")
         self.emit(f"%next{tag} = add nuw nsw i64 {name}.{tag}, 1")
         again = self.assign(f"icmp ult i64 %next{tag}, {last}")
-        self.emit(f"br i1 {again}, label %loop{tag}, label %exit{tag}")
+        hint = self.interleaved(s.body)
+        self.emit(f"br i1 {again}, label %loop{tag}, label %exit{tag}{hint}")
         self.label(f"exit{tag}")
+
+    def interleaved(self, body: tuple[Statement, ...]) -> str:
+        """Ask for several vectors at once where one waits for long operations."""
+        if any(isinstance(s, Loop) for s in body):
+            return ""
+        costs = [COSTS.get(s.operation, 1) for s in body if isinstance(s, Let)]
+        if max(costs, default=0) < COSTS["div"] or sum(costs) > INTERLEAVED_WORK:
+            return ""
+        number = 2 * len(self.metadata)
+        self.metadata.append(
+            f"!{number} = distinct !{{!{number}, !{number + 1}}}\n"
+            f'!{number + 1} = !{{!"llvm.loop.interleave.count", i32 4}}'
+        )
+        return f", !llvm.loop !{number}"
 
     def _block_range(self, s: Loop) -> tuple[str, str]:
         assert s.block is not None

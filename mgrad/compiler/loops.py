@@ -171,4 +171,39 @@ def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
 REORDERED = frozenset({"add", "mul"})
 """Accumulations that may be reordered (`reassoc`) so that they vectorise."""
 
+COSTS = {
+    "div": 4,
+    "sqrt": 6,
+    "exp": 14,
+    "exp2": 14,
+    "expm1": 18,
+    "log": 16,
+    "log2": 18,
+    "log10": 18,
+    "log1p": 20,
+    "sin": 20,
+    "cos": 20,
+    "tan": 30,
+    "tanh": 20,
+    "sigmoid": 18,
+    "erf": 30,
+    "erfc": 40,
+    "pow": 60,
+    "sinh": 30,
+    "cosh": 30,
+    "asin": 40,
+    "acos": 40,
+    "atan": 40,
+    "atan2": 60,
+    "asinh": 50,
+    "acosh": 50,
+    "atanh": 50,
+    "cbrt": 40,
+    "hypot": 20,
+    "fmod": 30,
+    "remainder": 30,
+    "floor_divide": 30,
+}
+"""Scalar operations that take more than a unit of time (an addition)."""
+
 COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})

@@ -298,7 +298,7 @@ def matrix_power(a: Any, n: int) -> Expr:
         n >>= 1
         x = matmul(x, x) if n else x
     if result is None:
-        return convert(np.eye(x.shape[-1]) + x * 0, x.dtype)
+        return convert(x * 0 + np.eye(x.shape[-1]), x.dtype)
     return result
 
 

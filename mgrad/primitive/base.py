@@ -62,7 +62,7 @@ def add(x: Expr | None, y: Expr | None) -> Expr | None:
     """The sum, where None is zero."""
     if x is None or y is None:
         return x if y is None else y
-    return x + y  # type: ignore[no-any-return]
+    return x + y
 
 
 def both(x: Expr | None, y: Expr | None) -> Expr | None:

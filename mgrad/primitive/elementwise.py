@@ -39,7 +39,7 @@ def scale(factor: Expr, partial: Partial, mask: Expr | None = None) -> Expr | No
         if partial == 1:
             return factor
         return -factor if partial == -1 else factor * partial
-    product = factor * partial
+    product: Expr = factor * partial
     if mask is None:
         return product
     return make(REGISTRY["select"], (mask, product, full_like(product, 0)))

@@ -145,7 +145,7 @@ select = _Select(
 
 
 def where(condition: Any, x: Any, y: Any) -> Expr:
-    """`x` where the condition holds, else `y`; the other's gradient is an exact zero."""
+    """`x` where the condition holds, else `y`, whose gradients are exact zeros."""
     return select(condition, x, y)
 
 

@@ -1,5 +1,8 @@
 """Moving elements: broadcast, transpose, reshape, slice, pad, concatenate, update."""
 
+# mypy: disable-error-code="has-type"
+# (declarations refer to one another, their rules are equations)
+
 from __future__ import annotations
 
 import math

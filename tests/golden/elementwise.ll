@@ -1,4 +1,4 @@
-; mathematics: none
+; mathematics: ...
 
 define internal void @body(ptr noalias %b0, ptr noalias %b1, ptr noalias %b2, ptr noalias %b3, ptr noalias readonly %extents, i64 %lo, i64 %hi) noinline {
 entry:
@@ -28,7 +28,7 @@ latch1.1:
 exit1.1:
   ret void
 }
-define void @kernel_bc04a98682c6db4c(ptr %buffers, ptr %extents, i64 %lo, i64 %hi) {
+define void @kernel0(ptr %buffers, ptr %extents, i64 %lo, i64 %hi) {
   %p0 = getelementptr inbounds ptr, ptr %buffers, i64 0
   %b0 = load ptr, ptr %p0
   %p1 = getelementptr inbounds ptr, ptr %buffers, i64 1
