@@ -262,7 +262,7 @@ BINARY = {
     "quotient": lambda x, y: x / (1 + y * y),
     "angle": lambda x, y: np.arctan2(x, 2 + y * y),
     "hypotenuse": lambda x, y: np.hypot(x, 1 + y * y),
-    "power": lambda x, y: (1 + x * x) ** np.sin(y),
+    "power": lambda x, y: (1 + x * x) ** np.sin(0.5 * y),
     "logaddexp": np.logaddexp,
 }
 ORDERED = {

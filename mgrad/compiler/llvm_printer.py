@@ -70,6 +70,8 @@ FLOAT_COMPARISONS = {
 SIGNED = {"eq": "eq", "ne": "ne", "lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge"}
 UNSIGNED = {"eq": "eq", "ne": "ne", "lt": "ult", "le": "ule", "gt": "ugt", "ge": "uge"}
 
+INLINED_FUNCTIONS = 12
+"""So many mathematical functions are inlined in a kernel; more are called."""
 INTERLEAVED_WORK = 150
 """Loops up to this work run four vectors at a time; beyond, registers run out."""
 
@@ -106,6 +108,7 @@ class Printer:
         self.math: set[tuple[str, str]] = set()
         self.parameters: set[str] = set()
         self.metadata: list[str] = []
+        self.math_calls = 0
         self.variables: dict[int, str] = {}
         self.count = 0
         self.block = "entry"
@@ -156,7 +159,9 @@ class Printer:
         parameters = [f"ptr noalias %b{k}" for k in buffers]
         parameters += ["ptr noalias readonly %extents", "i64 %lo", "i64 %hi"]
         sizes = [self._size_load(k) for k in range(self.function.extents)]
-        definitions, declared = vector_math.definitions(sorted(self.math))
+        definitions, declared = vector_math.definitions(
+            sorted(self.math), called=self.prefers_calls()
+        )
         return "\n".join(
             [
                 f"; mathematics: {vector_math.LIBRARY if self.math else 'none'}",
@@ -172,6 +177,13 @@ class Printer:
                 *self.metadata,
             ]
         )
+
+    def prefers_calls(self) -> bool:
+        """Whether inlining every mathematical function would compile too much."""
+        if not any(isinstance(s, Loop) for s in self.function.body):
+            return True
+        vectors = vector_math.LIBRARY.startswith("libmvec")
+        return vectors and self.math_calls > INLINED_FUNCTIONS
 
     def _size_load(self, k: int) -> str:
         pointer = f"  %ep{k} = getelementptr inbounds i64, ptr %extents, i64 {k}"
@@ -412,6 +424,7 @@ class Printer:
         if name in special:
             return special[name](kind, *operands)
         self.math.add((name, kind))
+        self.math_calls += 1
         arguments = ", ".join(f"{kind} {x}" for x in operands)
         symbol = vector_math.symbol(name, kind)
         return self.assign(f"call {kind} @{symbol}({arguments})")
@@ -461,15 +474,23 @@ class Printer:
     def floor_divide(self, kind: str, x: str, y: str) -> str:
         """floor(x / y) from the exact remainder, as NumPy computes it."""
         dtype = "float64" if kind == "double" else "float32"
-        rest = self.remainder(kind, x, y)
+        rest = self.fmod(kind, x, y)
         multiple = self.assign(f"fsub {kind} {x}, {rest}")
         exact = self.assign(f"fdiv {kind} {multiple}, {y}")
+        unit = self.assign(self.intrinsic("copysign", dtype, ["1.0", y]))
+        signs = self.assign(f"fmul {kind} {rest}, {unit}")
+        below = self.assign(f"fcmp olt {kind} {signs}, 0.0")
+        lower = self.assign(f"fsub {kind} {exact}, 1.0")
+        exact = self.assign(f"select i1 {below}, {kind} {lower}, {kind} {exact}")
         down = self.assign(self.intrinsic("floor", dtype, [exact]))
         gap = self.assign(f"fsub {kind} {exact}, {down}")
         short = self.assign(f"fcmp ogt {kind} {gap}, 0.5")
         up = self.assign(f"fadd {kind} {down}, 1.0")
         whole = self.assign(f"select i1 {short}, {kind} {up}, {kind} {down}")
         plain = self.assign(f"fdiv {kind} {x}, {y}")
+        zero = self.assign(f"fcmp oeq {kind} {whole}, 0.0")
+        signed = self.assign(self.intrinsic("copysign", dtype, ["0.0", plain]))
+        whole = self.assign(f"select i1 {zero}, {kind} {signed}, {kind} {whole}")
         by_zero = self.assign(f"fcmp oeq {kind} {y}, 0.0")
         return self.assign(f"select i1 {by_zero}, {kind} {plain}, {kind} {whole}")
 

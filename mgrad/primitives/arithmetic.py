@@ -70,7 +70,7 @@ sign = Elementwise(
     scalar=lambda s, x: s.select(
         s.gt(x, s.zero(x)),
         s.one(x),
-        s.select(s.lt(x, s.zero(x)), s.neg(s.one(x)), x),
+        s.select(s.lt(x, s.zero(x)), s.neg(s.one(x)), s.add(x, s.zero(x))),
     ),
     kinds="if",
 )

@@ -28,6 +28,9 @@ FORMULAS: dict[str, Callable[[Value], Value]] = {
 OPERANDS: dict[str, int] = dict.fromkeys(FORMULAS, 1) | libm.OPERANDS
 
 
+NOT_IN_LIBM = frozenset({"sigmoid"})
+
+
 def names() -> frozenset[str]:
     """The functions there are; `OPERANDS` has their numbers of operands."""
     return frozenset(OPERANDS)
@@ -38,9 +41,13 @@ def symbol(name: str, type: str) -> str:
     return f"mgrad.{name}.{type}"
 
 
-def definitions(used: Iterable[tuple[str, str]]) -> tuple[str, frozenset[str]]:
+def definitions(
+    used: Iterable[tuple[str, str]], called: bool = False
+) -> tuple[str, frozenset[str]]:
     """The IR of the (name, type) pairs, each once, and the `declare` lines it needs.
 
+    `called` prefers calls of libm (and libmvec) to formulas, which are inlined: much
+    less to compile where there is no loop to vectorise, or a great many functions.
     Where vector variants must stay alive until the loop vectoriser refers to them, the
     text defines `@llvm.compiler.used`; a module has only one. Call this once for all
     that is linked together: a duplicate is renamed, and loses its vector variants.
@@ -49,9 +56,9 @@ def definitions(used: Iterable[tuple[str, str]]) -> tuple[str, frozenset[str]]:
     declarations: set[str] = set()
     kept: list[str] = []
     for name, type in sorted(set(used)):
-        if name in libm.OPERANDS:
+        if name in libm.OPERANDS or called and name not in NOT_IN_LIBM:
             text, needed, vectors = libm.wrapper(
-                name, FORMATS[type], symbol(name, type)
+                name, FORMATS[type], symbol(name, type), OPERANDS[name]
             )
             kept += vectors
         else:

@@ -36,10 +36,12 @@ def load() -> str:
 LIBRARY = load()
 
 
-def wrapper(name: str, format: Format, symbol: str) -> tuple[str, set[str], list[str]]:
+def wrapper(
+    name: str, format: Format, symbol: str, count: int
+) -> tuple[str, set[str], list[str]]:
     """The definition of `symbol` as a call of libm, the declarations it needs, and the
     vector functions that must be kept alive for the vectoriser."""
-    real, count = format.name, OPERANDS[name]
+    real = format.name
     target = target_name(name, format)
     operands = ", ".join(f"{real} {p}" for p in ("%x", "%y")[:count])
     vectors = vector_functions(target, format, count)
