@@ -16,6 +16,9 @@ import pytest
 from hypothesis import strategies as st
 
 import mgrad as mg
+from mgrad.compiler.build import build
+from mgrad.compiler.plan import plan
+from mgrad.compiler.prepare import prepare
 from mgrad.expr import Expr, make, new_input
 from mgrad.graph import Graph
 from mgrad.primitive import REGISTRY, Elementwise, Primitive, Reduction, as_expr
@@ -25,8 +28,9 @@ from mgrad.transforms.jvp import jvp
 from mgrad.transforms.simplify import simplify
 from mgrad.transforms.vjp import vjp
 from mgrad.transforms.vmap import vmap
+from tests.three_ways import run_printed
 
-MODES = ["interpreted", "compiled"]
+MODES = ["interpreted", "compiled", "printed"]
 
 F64, F32 = np.dtype("float64"), np.dtype("float32")
 I64, I32, BOOL = np.dtype("int64"), np.dtype("int32"), np.dtype("bool")
@@ -34,16 +38,18 @@ DTYPES = {"f": (F64, F32), "i": (I64, I32), "b": (BOOL,)}
 
 
 def run(graph: Graph, arrays: Sequence[Any], mode: str) -> tuple[Any, ...]:
-    """The outputs of a graph by the interpreter or by the compiled program."""
+    """The outputs by the interpreter, the compiled program, or its printed Python."""
     if mode == "interpreted":
         return evaluate(graph, arrays)
-    from mgrad.compiler.build import build
-
+    simplified = simplify(graph)
+    if mode == "printed":
+        printed = run_printed(plan(prepare(simplified)), arrays)
+        return tuple(array[()] for array in printed)
     leaves = tuple(
         np.asarray(a, x.dtype, order="C")
         for a, x in zip(arrays, graph.inputs, strict=True)
     )
-    outputs = build(simplify(graph))(leaves)
+    outputs = build(simplified)(leaves)
     assert outputs is not NotImplemented
     return outputs
 

@@ -126,10 +126,13 @@ class Builder:
         self.remember(key, result)
         return result
 
-    def load(self, buffer: int, dtype: str, place: Place) -> Value:
-        """An element of a buffer."""
-        result = self.new(dtype, self._depth(place))
-        self.scopes[result.depth].statements.append(Load(result, buffer, place))  # type: ignore[arg-type]
+    def load(
+        self, buffer: int, dtype: str, place: Place, changing: bool = False
+    ) -> Value:
+        """An element of a buffer; in the innermost loop if the loops write it."""
+        depth = self.depth if changing else self._depth(place)
+        result = self.new(dtype, depth)
+        self.scopes[depth].statements.append(Load(result, buffer, place))  # type: ignore[arg-type]
         return result
 
     def position(self, place: Affine) -> Value:

@@ -338,7 +338,7 @@ def accumulate_in_memory(builder: Lowering, group: Group, root: Expr) -> None:
     value = builder.value(operand, position)
     target, place = builder.buffer(root, True), Place(row_place(group, root))
     dtype = root.dtype.name
-    total = builder.load(target, dtype, place)
+    total = builder.load(target, dtype, place, changing=True)
     result = builder.let(combination(root), (total, value), dtype)
     builder.store(target, place, result)
 

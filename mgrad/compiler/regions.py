@@ -88,7 +88,7 @@ def lower_updates(node: Expr, stored: set[Expr]) -> Lowered:
     value = builder.value(updates, position)
     target, dtype = builder.buffer(node, True), node.dtype.name
     if how != "set":
-        before = builder.load(target, dtype, place)
+        before = builder.load(target, dtype, place, changing=True)
         value = builder.let(how, (before, value), dtype)
     builder.store(target, place, value)
     for _ in domain:
