@@ -720,9 +720,13 @@ def scatter(w: Writer) -> None:
 
 
 def draw_program(
-    random: Random, *, length: int = 30, limit: int = 600, smooth: bool = False
+    seed: int, length: int = 30, limit: int = 600, smooth: bool = False
 ) -> Program:
-    """A program of at most `length` operations on arrays of at most `limit` elements."""
+    """A program of `length` operations on arrays of at most `limit` elements.
+
+    With a smaller length it is the beginning of the same program.
+    """
+    random = Random(seed)
     writer = Writer(random, limit, smooth)
     main = "float64" if smooth or random.random() < 0.7 else "float32"
     for _ in range(random.randrange(1, 4)):
@@ -733,7 +737,7 @@ def draw_program(
         writer.input("bool", writer.shape())
     if not smooth and random.random() < 0.15:
         writer.input("float32", writer.shape())
-    for _ in range(random.randrange(1, length + 1)):
+    for _ in range(length):
         writer.step()
     outputs = [len(writer.values) - 1]
     for _ in range(random.randrange(4)):
