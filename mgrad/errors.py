@@ -51,8 +51,24 @@ class CompileError(MgradError, RuntimeError):
     """The compiler could not build a program; says which kernel."""
 
 
+class MissingAttributeError(MgradError, AttributeError):
+    """An attribute or method of arrays that traced values do not have."""
+
+
+class StructureError(MgradError, ValueError):
+    """Pytrees whose structures differ."""
+
+
+class DepthError(MgradError, RecursionError):
+    """A function that calls itself without end, or arguments nested without end."""
+
+
 class GradientError(MgradError, AssertionError):
     """A derivative disagrees with finite differences."""
+
+
+class RandomnessWarning(UserWarning):
+    """Random numbers drawn while tracing: every later call uses the same ones."""
 
 
 class CacheWarning(UserWarning):

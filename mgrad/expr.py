@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from mgrad.errors import DTypeError, LeakError
+from mgrad.errors import DTypeError, ItemAssignmentError, LeakError
 from mgrad.protocols import ArrayProtocols
 
 Shape = tuple[int, ...]
@@ -90,9 +90,9 @@ def set_origin(origin: Source | None) -> None:
 
 
 Source = tuple[str, int, str]
-_PACKAGE = str(Path(__file__).parent) + "/"
-_NUMPY = str(Path(np.__file__).parent) + "/"
-_SCIPY = str(Path(np.__file__).parent.parent / "scipy") + "/"
+PACKAGE = str(Path(__file__).parent) + "/"
+_SITE = Path(np.__file__).parent.parent
+LIBRARIES = (PACKAGE, f"{_SITE / 'numpy'}/", f"{_SITE / 'scipy'}/")
 
 
 def user_line() -> Source | None:
@@ -102,7 +102,7 @@ def user_line() -> Source | None:
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith((_PACKAGE, _NUMPY, _SCIPY)):
+        if not name.startswith(LIBRARIES):
             return name, frame.f_lineno, frame.f_code.co_name
         frame = frame.f_back  # type: ignore[assignment]
     return None
@@ -113,6 +113,8 @@ def format_source(source: Source | None) -> str:
     if source is None:
         return "an unknown line"
     path, line, function = source
+    if not line:
+        return f"argument {path} of {function}"
     return f"{Path(path).name}:{line} in {function}"
 
 
@@ -153,13 +155,8 @@ class ArrayReference:
         return f"array@{id(self.array):x}"
 
 
-class Expr(ArrayProtocols):
-    """A node of the expression graph: a value with dtype and shape, not yet computed.
-
-    It behaves as the `numpy.ndarray` it stands for: operators, methods, NumPy
-    functions and `x.at[i].set(v)` give new nodes. What needs the number itself
-    (`float(x)`, `if x:`) raises an error that says what to write instead.
-    """
+class _Unfinished(ArrayProtocols):
+    """The slots of a node while it is being made."""
 
     __slots__ = (
         "__weakref__",
@@ -172,6 +169,17 @@ class Expr(ArrayProtocols):
         "weak",
         "where",
     )
+
+
+class Expr(_Unfinished):
+    """A node of the expression graph: a value with dtype and shape, not yet computed.
+
+    It behaves as the `numpy.ndarray` it stands for: operators, methods, NumPy
+    functions and `x.at[i].set(v)` give new nodes. What needs the number itself
+    (`float(x)`, `if x:`) raises an error that says what to write instead.
+    """
+
+    __slots__ = ()
     __array_priority__: ClassVar[float] = 1000.0
 
     primitive: Any
@@ -212,6 +220,19 @@ class Expr(ArrayProtocols):
         return self.shape[0]
 
     __hash__ = object.__hash__
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise ItemAssignmentError(
+            f"x.{name} = ... at {format_source(user_line())} changes a traced value "
+            f"({describe(self)} from {format_source(self.where)}), which is immutable. "
+            "Use the functional form: x.reshape(...), x.astype(...), x.at[i].set(v)."
+        )
+
+    def __copy__(self) -> Expr:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Expr:
+        return self
 
     def __repr__(self) -> str:
         name = self.primitive.name
@@ -257,9 +278,10 @@ def new_node(
     shape: Shape,
     weak: bool,
     owner: Trace | None,
+    where: Source | None = None,
 ) -> Expr:
     """A node outside the table; only inputs are made this way by others."""
-    node = object.__new__(Expr)
+    node: Any = object.__new__(_Unfinished)
     node.primitive = primitive
     node.args = args
     node.params = params
@@ -267,8 +289,9 @@ def new_node(
     node.shape = shape
     node.weak = weak
     node.owner = owner
-    node.where = user_line()
-    return node
+    node.where = where or user_line()
+    node.__class__ = Expr  # immutable from here on
+    return node  # type: ignore[no-any-return]
 
 
 def leaked(node: Expr) -> LeakError:
@@ -304,10 +327,20 @@ CAPTURED = _Leaf("captured")
 
 
 def new_input(
-    dtype: np.dtype, shape: Shape, owner: Trace | None = None, weak: bool = False
+    dtype: np.dtype,
+    shape: Shape,
+    owner: Trace | None = None,
+    weak: bool = False,
+    where: Source | None = None,
 ) -> Expr:
     """A fresh input node; never equal to another one."""
-    return new_node(INPUT, (), (), check_dtype(dtype), tuple(shape), weak, owner)
+    found = check_dtype(dtype)
+    return new_node(INPUT, (), (), found, tuple(shape), weak, owner, where)
+
+
+def argument_source(path: str, function: str) -> Source:
+    """The origin of an input, as messages name it."""
+    return path, 0, function
 
 
 def constant(value: Any, dtype: Any = None) -> Expr:
@@ -332,16 +365,23 @@ def captured(array: np.ndarray) -> Expr:
     return make(CAPTURED, (), (ArrayReference(array),))
 
 
+_DTYPE_ADVICE = {
+    "f": "Convert it first, for example with x.astype(np.float32) or np.float64",
+    "c": "Compute with x.real and x.imag as two arrays",
+}
+_DTYPE_ADVICE["i"] = _DTYPE_ADVICE["u"] = (
+    "Convert it first: labels and indices with x.astype(np.int64), images and other "
+    "measurements with x.astype(np.float64) or np.float32"
+)
+_NOT_NUMERIC = "Give a numeric array; object, string and time data have no derivative"
+
+
 def check_dtype(dtype: Any, what: str = "mgrad computes with") -> np.dtype:
     """The dtype in native byte order if it is supported, otherwise an error."""
     found: np.dtype = np.dtype(dtype).newbyteorder("=")
     if found not in DTYPES:
         names = ", ".join(str(d) for d in DTYPES)
-        advice = (
-            "Convert it first, for example with x.astype(np.float64)"
-            if found.kind in "iufcb"
-            else "Give a numeric array (object, string and ragged data have none)"
-        )
+        advice = _DTYPE_ADVICE.get(found.kind, _NOT_NUMERIC)
         raise DTypeError(
             f"{what} {names}; got {found} at {format_source(user_line())}. {advice}."
         )

@@ -8,12 +8,18 @@ that declare primitives fill both tables with `implements`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mgrad.errors import ConcreteValueError, ItemAssignmentError, UnsupportedError
+from mgrad.errors import (
+    ConcreteValueError,
+    ItemAssignmentError,
+    MissingAttributeError,
+    UnsupportedError,
+)
 
 if TYPE_CHECKING:
     from mgrad.expr import Expr
@@ -155,12 +161,52 @@ def unsupported(name: str) -> UnsupportedError:
     """The error for a NumPy function without an implementation."""
     from mgrad.expr import format_source, user_line
 
-    near = difflib.get_close_matches(name, list(NAMESPACE), n=3, cutoff=0.5)
-    hint = f" The nearest supported: {', '.join(near)}." if near else ""
+    in_numpy = hasattr(np, name.partition(".")[0])
+    shown = f"numpy.{name}" if in_numpy else f"scipy.special.{name}"
     return UnsupportedError(
-        f"numpy.{name} at {format_source(user_line())} is not supported on traced "
-        f"values.{hint} See mgrad.numpy for the whole list."
+        f"{shown} at {format_source(user_line())} is not supported on traced values."
+        f"{nearest(name, NAMESPACE)} See mgrad.numpy for the whole list; what does not "
+        "depend on the arguments can be computed outside the function."
     )
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The names that are like this one, in the same submodule if they have one."""
+    prefix, _, own = name.rpartition(".")
+    split = (n.rpartition(".") for n in names)
+    candidates = [last for first, _, last in split if first == prefix]
+    near = difflib.get_close_matches(own, candidates, n=3, cutoff=0.7)
+    shown = ", ".join(f"{prefix}.{n}" if prefix else n for n in near)
+    return f" The nearest supported: {shown}." if near else ""
+
+
+_INDEX_ADVICE = (
+    "For array[x] write mgrad.numpy.take(array, x, axis=0); a size must be a Python "
+    "number: use x.shape, or pass it as a static argument to mg.jit (static_argnums)."
+)
+_ARRAY_ADVICE = (
+    "A traced value is an array already: leave np.array(x), np.asarray(x) and "
+    "np.float64(x) out, and use x.astype(dtype) for another dtype. Of several values "
+    "(also of a list argument, whose items are traced one by one) make an array with "
+    "np.stack([...]) or np.concatenate. Instead of writing into a buffer use arithmetic "
+    "or x.at[i].set(v)."
+)
+
+
+def library_function() -> str | None:
+    """The Python function of NumPy or SciPy that the user's code has called, if any."""
+    from mgrad.expr import LIBRARIES, PACKAGE
+
+    frame: Any = sys._getframe(2)
+    names: list[str] = []
+    while frame is not None and frame.f_code.co_filename.startswith(LIBRARIES):
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            name = frame.f_code.co_name
+            owner = frame.f_locals.get("self") if name.startswith("__") else None
+            names.append(name if owner is None else type(owner).__name__)
+        frame = frame.f_back
+    known = (name for name in reversed(names) if name in NAMESPACE)
+    return next(known, names[-1] if names else None)
 
 
 class ArrayProtocols:
@@ -199,13 +245,19 @@ class ArrayProtocols:
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         """Refused: a traced value has no elements yet."""
-        raise concrete_value_error(
-            "np.array(...)",
-            self,
-            "Use np.stack([...]) or np.concatenate to build an array from traced "
-            "values, arithmetic instead of writing into a buffer, and "
-            "mgrad.numpy.take(array, x, axis=0) for array[x].",
-        )
+        called = library_function()
+        if called in NAMESPACE:
+            advice = f"Use mgrad.numpy.{called}, which traces."
+        elif called:
+            advice = (
+                f"{called} cannot be traced: it is no function of NumPy's protocols. "
+                "Write it with np. functions, or call it outside on concrete arrays."
+            )
+        elif self.dtype.kind in "ib":  # type: ignore[attr-defined]
+            advice = f"{_INDEX_ADVICE} {_ARRAY_ADVICE}"
+        else:
+            advice = _ARRAY_ADVICE
+        raise concrete_value_error(f"{called or 'np.array'}(...)", self, advice)
 
     __add__, __radd__ = _binary("add")
     __sub__, __rsub__ = _binary("subtract")
@@ -242,19 +294,46 @@ class ArrayProtocols:
     __int__ = _concrete(
         "int()", "Keep it as an array, or pass this argument as a static one to mg.jit."
     )
-    __index__ = _concrete(
-        "use as an index or a size",
-        "A size must be a Python number; pass this argument as a static one to mg.jit.",
-    )
+    __index__ = _concrete("use as an index or a size", _INDEX_ADVICE)
     __complex__ = _concrete("complex()", "Keep it as an array.")
     __bool__ = _concrete(
         "a truth test (if, while, and, or, not)",
-        "Use np.where(condition, x, y) to choose between values.",
+        "Use np.where(condition, x, y) to choose between values, and np.maximum or "
+        "np.max for max().",
     )
     item = _concrete(".item()", "Return the value and convert it outside the trace.")
     tolist = _concrete(
         ".tolist()", "Return the value and convert it outside the trace."
     )
+
+    def __format__(self, spec: str) -> str:
+        if spec:
+            raise concrete_value_error(
+                f"the format {spec!r}",
+                self,
+                "Return the value (with has_aux=True beside the loss) and print it "
+                "outside.",
+            )
+        return str(self)
+
+    def __reduce__(self) -> Any:
+        raise concrete_value_error(
+            "pickling", self, "Return the value and save it outside."
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no {name!r}")
+        from mgrad.expr import describe, format_source, user_line
+
+        advice = _ATTRIBUTE_ADVICE.get(name)
+        if advice is None:
+            advice = nearest(name, (n for n in dir(type(self)) if n[0] != "_"))
+        raise MissingAttributeError(
+            f"x.{name} at {format_source(user_line())}: a traced value "
+            f"({describe(self)} from {format_source(self.where)}) has no attribute "
+            f"{name!r}. {advice.strip() or 'Compute it outside the traced function.'}"
+        )
 
     def __setitem__(self, index: Any, value: Any) -> None:
         from mgrad.expr import describe, format_source, user_line
@@ -292,6 +371,11 @@ class ArrayProtocols:
         return self
 
     @property
+    def imag(self) -> Any:
+        """The imaginary part: zeros."""
+        return NAMESPACE["zeros_like"](self)
+
+    @property
     def flat(self) -> Any:
         """The elements in row-major order, as a one-dimensional value."""
         return NAMESPACE["ravel"](self)
@@ -320,8 +404,23 @@ class ArrayProtocols:
         return NAMESPACE["ravel"](self, order=order)
 
 
+_OUTSIDE = "Return the value and do this outside: a traced value has no elements yet."
+_ATTRIBUTE_ADVICE = {
+    **dict.fromkeys("tobytes tofile dump dumps data ctypes base".split(), _OUTSIDE),
+    **dict.fromkeys("flags strides itemset".split(), _OUTSIDE),
+    "fill": "Use np.full_like(x, value).",
+    "resize": "Use np.resize(x, shape), which returns a new array.",
+    "put": "Use x.at[index].set(values).",
+    "view": "Use x.astype(dtype), which converts the values.",
+    "detach": "Use mg.stop_gradient(x).",
+    "numpy": "Leave it out: NumPy functions take traced values.",
+    "cpu": "Leave it out: values are in memory.",
+    "grad": "Gradients are returned: mg.grad(f)(x).",
+    "backward": "Gradients are returned: mg.grad(f)(x).",
+}
+
 METHODS = (
-    "all any argmax argmin argsort clip conj cumprod cumsum diagonal dot max "
+    "all any argmax argmin argsort clip conj conjugate cumprod cumsum diagonal dot max "
     "mean min nonzero prod ptp ravel repeat round sort squeeze std sum swapaxes take "
     "trace var"
 ).split()

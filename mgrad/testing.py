@@ -88,11 +88,12 @@ def numerical_jvp(
 
 
 def finite_difference_grad(
-    f: Function, argnum: int = 0, eps: float | None = None
+    f: Function, argnums: int = 0, eps: float | None = None
 ) -> Function:
     """A function that returns the gradient of scalar f by central differences.
 
-    Two calls of f for each element of the argument; in float64 right to about 1e-9.
+    `argnums` is the position of the argument, any pytree; its leaves are varied as
+    float64. Two calls of f for each element; right to about 1e-9.
 
     >>> import numpy as np
     >>> finite_difference_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0])).round(6)
@@ -100,7 +101,7 @@ def finite_difference_grad(
     """
 
     def gradient(*args: Any) -> Any:
-        leaves, structure = tree.flatten(args[argnum])
+        leaves, structure = tree.flatten(args[argnums])
         arrays = [np.asarray(leaf, dtype=float) for leaf in leaves]
 
         def partial(position: int, index: tuple[int, ...]) -> float:
@@ -111,7 +112,7 @@ def finite_difference_grad(
                 moved[position] = arrays[position].copy()
                 moved[position][index] += offset
                 changed = list(args)
-                changed[argnum] = tree.unflatten(structure, moved)
+                changed[argnums] = tree.unflatten(structure, moved)
                 return float(np.asarray(f(*changed)).reshape(()))
 
             return (value(step) - value(-step)) / (2 * step)
@@ -142,13 +143,21 @@ def check_grads(
 ) -> None:
     """Compare the derivatives of f at args with central finite differences.
 
-    Both modes are tried along random directions, and against each other, up to the
-    given order. Integer leaves are held fixed. Raises GradientError with both numbers,
-    and with the name and line of the primitive whose rule disagrees if one does.
+    `args` is a tuple of arrays, numbers or pytrees. Both modes are tried along random
+    directions, and against each other, up to the given order. Integer leaves are held
+    fixed. Tolerances and step `eps` have defaults for each dtype. Raises GradientError
+    (an AssertionError) with both numbers, and with the name and line of the primitive
+    whose rule disagrees if one does; ArgumentError for unknown modes and for arguments
+    without a float.
 
     >>> import numpy as np
     >>> check_grads(lambda x: np.sum(np.sin(x) * x), (np.array([0.5, 2.0]),))
     """
+    if not isinstance(args, (tuple, list)):
+        raise ArgumentError(
+            f"check_grads: args must be a tuple of the arguments of f, got "
+            f"{type(args).__name__}. Write check_grads(f, (x,))."
+        )
     unknown = set(modes) - {"forward", "reverse"}
     if unknown or not modes:
         raise ArgumentError(

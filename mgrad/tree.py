@@ -11,6 +11,8 @@ from typing import Any
 
 import optree
 
+from mgrad.errors import ArgumentError, StructureError
+
 NAMESPACE = "mgrad"
 TreeDef = optree.PyTreeSpec
 
@@ -42,8 +44,17 @@ def flatten(tree: Any) -> tuple[list[Any], TreeDef]:
 
 
 def unflatten(structure: TreeDef, leaves: Any) -> Any:
-    """The tree of the given structure with these leaves."""
-    return optree.tree_unflatten(structure, leaves)
+    """The tree of the given structure with these leaves.
+
+    Raises StructureError for too few or too many leaves.
+
+    >>> unflatten(structure({"a": 0, "b": [0]}), [1, 2])
+    {'a': 1, 'b': [2]}
+    """
+    try:
+        return optree.tree_unflatten(structure, leaves)
+    except ValueError as error:
+        raise StructureError(f"tree.unflatten: {error}") from None
 
 
 def leaves(tree: Any) -> list[Any]:
@@ -56,17 +67,34 @@ def leaves(tree: Any) -> list[Any]:
 
 
 def structure(tree: Any) -> TreeDef:
-    """The structure alone."""
+    """The structure alone: equal for trees that differ in their leaves only.
+
+    >>> structure({"a": 1.0}) == structure({"a": 2.0})
+    True
+    """
     return optree.tree_structure(tree, namespace=NAMESPACE)
 
 
 def map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     """`function` applied to corresponding leaves of one or more trees.
 
+    The result has the structure of the first tree; the others must have it too, or
+    more below its leaves. Raises StructureError where they differ.
+
     >>> map(lambda x, y: x + y, {"a": 1}, {"a": 2})
     {'a': 3}
     """
-    return optree.tree_map(function, tree, *rest, namespace=NAMESPACE)
+    leaves, wanted = flatten(tree)
+    columns = [leaves]
+    for number, other in enumerate(rest, 2):
+        try:
+            columns.append(wanted.flatten_up_to(other))
+        except ValueError as error:
+            raise StructureError(
+                f"tree.map: tree {number} does not have the structure of tree 1: "
+                f"{error}"
+            ) from None
+    return unflatten(wanted, [function(*xs) for xs in zip(*columns, strict=True)])
 
 
 def reduce(function: Callable[[Any, Any], Any], tree: Any, initial: Any) -> Any:
@@ -81,10 +109,15 @@ def reduce(function: Callable[[Any, Any], Any], tree: Any, initial: Any) -> Any:
 def transpose(outer: TreeDef, inner: TreeDef, tree: Any) -> Any:
     """A tree of `outer` over `inner` turned into one of `inner` over `outer`.
 
+    Raises StructureError if it is no such tree.
+
     >>> transpose(structure([0, 0]), structure({"a": 0}), [{"a": 1}, {"a": 2}])
     {'a': [1, 2]}
     """
-    return optree.tree_transpose(outer, inner, tree)
+    try:
+        return optree.tree_transpose(outer, inner, tree)
+    except (TypeError, ValueError) as error:
+        raise StructureError(f"tree.transpose: {error}") from None
 
 
 def paths(tree: Any) -> list[str]:
@@ -102,13 +135,35 @@ def register(
     flatten: Callable[[Any], tuple[Any, Any]],
     unflatten: Callable[[Any, Any], Any],
 ) -> type:
-    """Make a class a pytree node: `flatten(x) -> (children, static)` and back."""
-    optree.register_pytree_node(cls, flatten, unflatten, namespace=NAMESPACE)
+    """Make a class a pytree node: `flatten(x) -> (children, static)` and back.
+
+    `unflatten(static, children)` makes the object again; `static` is hashable and part
+    of the structure. Raises ArgumentError for what is no class or function, and for a
+    class registered before.
+
+    >>> class Scaled:
+    ...     def __init__(self, x, unit):
+    ...         self.x, self.unit = x, unit
+    >>> _ = register(Scaled, lambda s: ((s.x,), s.unit), lambda u, xs: Scaled(*xs, u))
+    >>> map(lambda x: 2 * x, Scaled(3, "m")).x
+    6
+    """
+    if not (isinstance(cls, type) and callable(flatten) and callable(unflatten)):
+        raise ArgumentError(
+            "tree.register takes a class and two functions, flatten and unflatten; got "
+            f"{cls!r:.40}, {flatten!r:.40} and {unflatten!r:.40}."
+        )
+    try:
+        optree.register_pytree_node(cls, flatten, unflatten, namespace=NAMESPACE)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"tree.register: {error}") from None
     return cls
 
 
 def register_dataclass(cls: type) -> type:
-    """Make a dataclass a pytree node whose fields are its children.
+    """Make a dataclass a pytree node whose fields are its children; a decorator.
+
+    Raises ArgumentError for a class that is no dataclass.
 
     >>> from dataclasses import dataclass
     >>> @register_dataclass
@@ -121,6 +176,11 @@ def register_dataclass(cls: type) -> type:
     """
     import dataclasses
 
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise ArgumentError(
+            f"tree.register_dataclass takes a dataclass, got {cls!r:.40}. Put "
+            "@mg.tree.register_dataclass above @dataclass."
+        )
     names = [field.name for field in dataclasses.fields(cls)]
 
     def children(value: Any) -> tuple[Any, None]:

@@ -42,7 +42,7 @@ class Program:
         values = list(inputs)
         for operation in self.operations:
             operands = [values[i] for i in operation.operands]
-            values.append(operation.function(*operands))
+            values.append(quietly(operation.function, *operands))
         return tuple(values[i] for i in self.outputs)
 
     def __str__(self) -> str:
@@ -50,6 +50,13 @@ class Program:
         for i, o in enumerate(self.operations, start=len(rows)):
             rows.append(f"v{i} = {o.name} {' '.join(f'v{k}' for k in o.operands)}")
         return "\n".join([*rows, f"return {', '.join(f'v{k}' for k in self.outputs)}"])
+
+
+def quietly(function: Callable[..., Any], *operands: Any) -> Any:
+    """A call without NumPy's warnings: empty means and divisions by zero are meant."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        return function(*operands)
 
 
 class Rejected(Exception):
@@ -169,7 +176,9 @@ class Writer:
             else:
                 ends = [None, *range(-n - 1, n + 2)]
                 step = self.random.choice((None, 1, 1, 2, 3, -1, -2))
-                key.append(slice(self.random.choice(ends), self.random.choice(ends), step))
+                key.append(
+                    slice(self.random.choice(ends), self.random.choice(ends), step)
+                )
         return tuple(key[: self.random.randrange(len(key) + 1)]) or (...,)
 
     # adding
@@ -182,12 +191,10 @@ class Writer:
         exact: bool = False,
     ) -> None:
         """Run an operation on the examples and keep it if its result is tame."""
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            try:
-                result = np.asarray(function(*(self.values[i] for i in operands)))
-            except (ValueError, TypeError, IndexError, ZeroDivisionError):
-                raise Rejected from None
+        try:
+            result = np.asarray(quietly(function, *(self.values[i] for i in operands)))
+        except (ValueError, TypeError, IndexError, ZeroDivisionError):
+            raise Rejected from None
         if result.size > self.limit or result.dtype.name == "object" or result.ndim > 6:
             raise Rejected
         if result.dtype.name in ("uint64", "int8", "float16"):
@@ -441,10 +448,13 @@ def reduce(w: Writer) -> None:
     if name == "std":
         w.add(
             f"std {axes} {keep}",
-            lambda x: np.sqrt(1 + np.var(x, axis=axes, keepdims=keep)), i,
+            lambda x: np.sqrt(1 + np.var(x, axis=axes, keepdims=keep)),
+            i,
         )
     else:
-        w.add(f"{name} {axes} {keep}", lambda x: function(x, axis=axes, keepdims=keep), i)
+        w.add(
+            f"{name} {axes} {keep}", lambda x: function(x, axis=axes, keepdims=keep), i
+        )
 
 
 @maker(3)
@@ -455,7 +465,9 @@ def extreme(w: Writer) -> None:
     function = getattr(np, name)
     w.add(
         f"{name} {axes} {keep}",
-        lambda x: function(x, axis=axes, keepdims=keep), i, exact=True,
+        lambda x: function(x, axis=axes, keepdims=keep),
+        i,
+        exact=True,
     )
 
 
@@ -496,7 +508,9 @@ def layer_norm(x: Any, axis: int) -> Any:
 
 def log_sum_exp(x: Any, axis: int) -> Any:
     top = np.max(x, axis=axis, keepdims=True)
-    return np.squeeze(np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top, axis)
+    return np.squeeze(
+        np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top, axis
+    )
 
 
 @maker(3)
@@ -533,7 +547,9 @@ def einsum_letters(random: Random, x: Any, y: Any) -> tuple[str, str, str]:
     own = "abcdef"[: x.ndim]
     other = ""
     for n in y.shape:
-        same = [c for c, m in zip(own, x.shape, strict=True) if m == n and c not in other]
+        same = [
+            c for c, m in zip(own, x.shape, strict=True) if m == n and c not in other
+        ]
         new = "uvwxyz"[len(other)]
         other += random.choice(same) if same and random.random() < 0.8 else new
     letters = list(dict.fromkeys(own + other))
@@ -550,9 +566,10 @@ def einsum(w: Writer) -> None:
     j = w.pick(lambda j: w.kind(j) == w.kind(i) and w.values[j].ndim < 5)
     own, other, out = einsum_letters(w.random, x, w.values[j])
     extents = dict(zip(own + other, x.shape + w.values[j].shape, strict=True))
-    if np.prod([extents[c] for c in out]) > w.limit or np.prod(
-        list(extents.values())
-    ) > 1e6:
+    if (
+        np.prod([extents[c] for c in out]) > w.limit
+        or np.prod(list(extents.values())) > 1e6
+    ):
         raise Rejected
     letters = f"{own},{other}->{out}"
     scale = 1 if w.kind(i) == "i" else 0.2
@@ -588,12 +605,12 @@ def concatenate(w: Writer) -> None:
     ndim = w.values[i].ndim
     parts = [i]
     for _ in range(w.random.randrange(1, 3)):
-        parts.append(
-            w.pick(lambda k: w.values[k].ndim == ndim and rest(k) == rest(i))
-        )
+        parts.append(w.pick(lambda k: w.values[k].ndim == ndim and rest(k) == rest(i)))
     w.add(
         f"concatenate {axis}",
-        lambda *parts: np.concatenate(parts, axis=axis), *parts, exact=True,
+        lambda *parts: np.concatenate(parts, axis=axis),
+        *parts,
+        exact=True,
     )
 
 
@@ -642,7 +659,10 @@ def gather_traced(w: Writer) -> None:
     shift = w.random.choice((0, n))
     w.add(
         f"gather at {axis} mod {n} - {shift}",
-        lambda x, p: x[(*(slice(None),) * axis, p % n - shift)], i, j, exact=True,
+        lambda x, p: x[(*(slice(None),) * axis, p % n - shift)],
+        i,
+        j,
+        exact=True,
     )
 
 
@@ -654,7 +674,11 @@ def gather_pairs(w: Writer) -> None:
     k = w.partner(j, lambda k: w.kind(k) == "i")
     w.add(
         f"gather pairs mod {m} {n}",
-        lambda x, p, q: x[p % m, q % n], i, j, k, exact=True,
+        lambda x, p, q: x[p % m, q % n],
+        i,
+        j,
+        k,
+        exact=True,
     )
 
 
@@ -687,7 +711,10 @@ def update_slice(w: Writer) -> None:
     j = w.pick(fits)
     w.add(
         f"at[{key}].{how}",
-        lambda x, y: update(x, key, y, how), i, j, exact=how == "set",
+        lambda x, y: update(x, key, y, how),
+        i,
+        j,
+        exact=how == "set",
     )
 
 
@@ -712,7 +739,11 @@ def scatter(w: Writer) -> None:
     k = w.pick(fits)
     w.add(
         f"at[mod {n}].{how}",
-        lambda x, p, y: update(x, p % n, y, how), i, j, k, exact=how == "set",
+        lambda x, p, y: update(x, p % n, y, how),
+        i,
+        j,
+        k,
+        exact=how == "set",
     )
 
 

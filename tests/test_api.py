@@ -638,7 +638,7 @@ def test_elementwise_grad():
         mg.elementwise_grad(lambda x, k: k * x**2)(X, 3.0), 6 * X
     )
     np.testing.assert_array_equal(
-        mg.elementwise_grad(lambda k, x: k * x, argnum=1)(2.0, X), [2, 2, 2]
+        mg.elementwise_grad(lambda k, x: k * x, argnums=1)(2.0, X), [2, 2, 2]
     )
 
 

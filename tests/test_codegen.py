@@ -41,12 +41,15 @@ def served():
 
 
 @pytest.fixture
-def forget():
-    """A function that empties the memory, so that the disk is asked again."""
+def forget(monkeypatch):
+    """A function that empties the memory, so that the disk is asked again.
+
+    The code of other tests' programs stays where it is, and comes back afterwards.
+    """
 
     def clear():
-        codegen._addresses.clear()
-        codegen._linkers.clear()
+        monkeypatch.setattr(codegen, "_addresses", {})
+        monkeypatch.setattr(codegen, "_linkers", [])
 
     return clear
 

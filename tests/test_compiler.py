@@ -18,6 +18,7 @@ W = random.standard_normal((30, 40))
 LONG = random.standard_normal(20_000)
 INDEX = random.integers(0, 20, 25)
 EMPTY = np.zeros((0, 4))
+SPECIAL = np.array([-np.inf, -2.5, -1.0, -0.0, 0.0, 1.0, 3.0, np.inf, np.nan])
 
 
 def softmax(x):
@@ -71,6 +72,11 @@ PROGRAMS = {
     "sum middle": (lambda x: np.sum(x, axis=1), CUBE),
     "sum outer": (lambda x: np.sum(x, axis=(0, 2)), CUBE),
     "sum first": (lambda x: np.sum(x, axis=0), CUBE),
+    "sum first of cubes": (
+        lambda x, w: np.sum(x[:, None] * w[..., None], axis=0),
+        CUBE,
+        W[:5, :4, None],
+    ),
     "batch norm": (lambda x: (x - x.mean((0, 2), keepdims=True)) * 2, CUBE),
     "different reductions": (lambda x: (x.sum(0), x.sum(1), x.sum()), A),
     "max and argmax": (lambda x: (np.max(x, axis=1), np.argmax(x, axis=0)), A),
@@ -108,6 +114,16 @@ PROGRAMS = {
     "gather pairs": (lambda x: x[np.arange(20), np.arange(20)], A),
     "scatter add": (lambda x, i: x.at[i].add(1.5), A, INDEX),
     "scatter set": (lambda x, i: x.at[i].set(np.ones((25, 30))), A, INDEX),
+    "scatter add in one place": (
+        lambda x, i: x.at[np.broadcast_to(i, 5)].add(1.5),
+        ROW,
+        INDEX[:1],
+    ),
+    "scatters that share an index": (
+        lambda x, i: x.at[i % 7].add(x.at[i % 7].set(x[:25])[:25]),
+        np.concatenate([A, B]),
+        INDEX,
+    ),
     "update slice": (lambda x, y: x.at[2:5, ::2].set(y[:3, :15]), A, B),
     "concatenate": (lambda x, y: np.concatenate([x, y * 2], axis=1), A, B),
     "stack": (lambda x, y: np.stack([x, y], axis=1), A, B),
@@ -115,6 +131,8 @@ PROGRAMS = {
     "where": (lambda x, y: np.where(x > 0, x, np.exp(y)), A, B),
     "integers": (lambda i: (i // 3, i % 7, -i // 4, i * 2.5, i**3), INDEX),
     "integer matmul": (lambda i: i @ i, INDEX),
+    "floor division": (lambda x, y: (x // y, x % y), SPECIAL, SPECIAL[:, None]),
+    "signs": (lambda x: (np.sign(x), np.copysign(1.0, np.sign(x))), SPECIAL),
     "booleans": (lambda x: (x > 0) & ~(x > 1), A),
     "convert": (lambda x: x.astype(np.int32) + x.astype(np.float32), A),
     "empty elementwise": (lambda x: np.exp(x) + 1, EMPTY),

@@ -893,6 +893,8 @@ def test_outside_a_trace_the_function_is_numpys(name: str) -> None:
         ("float64", "int32"),
         (float, np.floating),
         ((2, 3), (1, 3)),
+        (x[:3, :3],),
+        (x, [x > 0.5], [1.0]),
     ]
     for args in candidates:
         try:

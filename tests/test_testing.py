@@ -94,7 +94,7 @@ def test_finite_difference_grad_of_a_tree():
     def f(scale, params):
         return scale * np.sum(params["a"] ** 2) + params["b"]
 
-    found = finite_difference_grad(f, argnum=1)(2.0, {"a": X, "b": 1.0})
+    found = finite_difference_grad(f, argnums=1)(2.0, {"a": X, "b": 1.0})
     np.testing.assert_allclose(found["a"], 4 * X, rtol=1e-7)
     assert found["b"] == pytest.approx(1.0)
 

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import optree
 
 from mgrad import tree
@@ -99,6 +100,8 @@ def _batched_call(
             f"called with {len(args)} positional arguments. Give one for each, None "
             "for an argument that is not batched."
         )
+    if axis_size is not None and not isinstance(axis_size, (int, np.integer)):
+        raise ArgumentError(f"vmap: axis_size must be an integer, got {axis_size!r}.")
     leaves, structure = tree.flatten((args, kwargs))
     axes = [
         *_broadcast_axes(in_axes, args, "in_axes"),
@@ -201,9 +204,9 @@ def _example(leaf: Any, axis: Axis, owner: Any) -> Any:
     if not isinstance(leaf, Expr):
         return leaf
     if axis is None:
-        return new_input(leaf.dtype, leaf.shape, owner, leaf.weak)
+        return new_input(leaf.dtype, leaf.shape, owner, leaf.weak, leaf.where)
     shape = (*leaf.shape[:axis], *leaf.shape[axis + 1 :])
-    return new_input(leaf.dtype, shape, owner)
+    return new_input(leaf.dtype, shape, owner, where=leaf.where)
 
 
 def moved(x: Expr, source: int, target: int) -> Expr:

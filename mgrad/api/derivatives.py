@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mgrad import tree
-from mgrad.api.linear import cotangents, fitting
+from mgrad.api.linear import cotangents, fitting, shown
 from mgrad.api.memo import canonical, memoised
 from mgrad.api.names import leaf_paths
 from mgrad.api.select import (
@@ -92,7 +92,7 @@ def _gradient(
     def rule(args: Args, kwargs: Kwargs) -> Any:
         xs, structure = _chosen_leaves(f, chosen, args, kwargs, what)
         value, aux = split_aux(f(*args, **kwargs), has_aux, what)
-        loss = scalar_loss(value, what)
+        loss = scalar_loss(value, what, f)
         graph = Graph(tuple(xs), (loss,))
         gradient = tree.unflatten(structure, cotangents(graph, (full_like(loss, 1),)))
         if what == "value_and_grad":
@@ -109,7 +109,7 @@ def _chosen_leaves(
     return differentiable_leaves(trees, chosen.roots(f, args, kwargs), what)
 
 
-def elementwise_grad(f: Function, argnum: int = 0) -> Staged:
+def elementwise_grad(f: Function, argnums: int | tuple[int, ...] = 0) -> Staged:
     """The derivative of each output element in the input element at its place.
 
     It is the gradient of the sum of the outputs, so right for functions whose output
@@ -120,12 +120,13 @@ def elementwise_grad(f: Function, argnum: int = 0) -> Staged:
     >>> mg.elementwise_grad(lambda x: x**2)(np.array([1.0, 2.0]))
     array([2., 4.])
     """
-    return memoised(f, (argnum,), _elementwise_grad)  # type: ignore[no-any-return]
+    options = (canonical(argnums),)
+    return memoised(f, options, _elementwise_grad)  # type: ignore[no-any-return]
 
 
-def _elementwise_grad(f: Function, argnum: Any) -> Staged:
+def _elementwise_grad(f: Function, argnums: Any) -> Staged:
     what = "elementwise_grad"
-    chosen = selection(argnum, None, what)
+    chosen = selection(argnums, None, what)
 
     def rule(args: Args, kwargs: Kwargs) -> Any:
         xs, structure = _chosen_leaves(f, chosen, args, kwargs, what)
@@ -151,7 +152,7 @@ def jvp(f: Function, primals: Args, tangents: Args, has_aux: bool = False) -> An
     >>> float(y), float(t)
     (9.0, 6.0)
     """
-    _check_arguments(primals, tangents, "jvp")
+    check_tangents(primals, tangents, "jvp")
     return memoised(f, (has_aux,), _jvp)(tuple(primals), tuple(tangents))
 
 
@@ -171,7 +172,8 @@ def _jvp(f: Function, has_aux: bool) -> Staged:
     return Staged(f, rule, "jvp({})", parameters=("primals", "tangents"))
 
 
-def _check_arguments(primals: Any, tangents: Any, what: str) -> None:
+def check_tangents(primals: Any, tangents: Any, what: str) -> None:
+    """Raise ArgumentError unless both are tuples of one length."""
     if not (isinstance(primals, (tuple, list)) and isinstance(tangents, (tuple, list))):
         raise ArgumentError(
             f"{what}: primals and tangents must be tuples with one entry for each "
@@ -201,8 +203,9 @@ def _matched(
         given, given_structure = tree.flatten(t)
         if given_structure != structure:
             raise ArgumentError(
-                f"{what}: tangents[{number}] has the structure {given_structure}, but "
-                f"the argument has {structure}. Give a tangent for each leaf."
+                f"{what}: tangents[{number}] has the structure {shown(given_structure)}"
+                f", but the argument has {shown(structure)}. Give a tangent for each "
+                "leaf, shaped as it is."
             )
         paths = leaf_paths(x, f"tangents[{number}]")
         for leaf, tangent, path in zip(leaves, given, paths, strict=True):

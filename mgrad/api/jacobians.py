@@ -9,7 +9,7 @@ import numpy as np
 
 from mgrad import tree
 from mgrad.api.batching import moved
-from mgrad.api.derivatives import grad, jvp
+from mgrad.api.derivatives import check_tangents, grad, jvp
 from mgrad.api.linear import cotangents
 from mgrad.api.memo import canonical, memoised
 from mgrad.api.select import (
@@ -105,6 +105,7 @@ def hvp(f: Function, primals: Args, tangents: Args) -> Any:
     >>> mg.hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 0.0]),))
     array([6., 0.])
     """
+    check_tangents(primals, tangents, "hvp")
     count = len(primals)
     gradient = grad(f, argnums=0 if count == 1 else tuple(range(count)))
     return jvp(gradient, primals, tangents)[1]

@@ -74,6 +74,12 @@ def _check_static(
                 "static_argnames for names."
             ) from None
     known = parameter_names(f)
+    for number in numbers:
+        if known and not -len(known) <= number < len(known) and not _takes_any_count(f):
+            raise ArgumentError(
+                f"jit: static_argnums has {number}, but {function_name(f)} has "
+                f"{len(known)} positional parameters: {', '.join(known)}."
+            )
     for name in names:
         if not isinstance(name, str):
             raise ArgumentError(f"jit: static_argnames are strings, got {name!r}.")
@@ -82,6 +88,13 @@ def _check_static(
                 f"jit: static_argnames has {name!r}, but {function_name(f)} has "
                 f"no such parameter. Its parameters: {', '.join(known)}."
             )
+
+
+def _takes_any_count(f: Function) -> bool:
+    import inspect
+
+    parameters = inspect.signature(f).parameters.values()
+    return any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters)
 
 
 def _takes_any_name(f: Function, name: str) -> bool:

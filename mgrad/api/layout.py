@@ -24,7 +24,7 @@ def flattener(structure: tree.TreeDef) -> Flatten:
     args, kwargs = _example(structure)
     try:
         leaves = [*writer.read(args, "args"), *writer.read(kwargs, "kwargs")]
-    except _NotPlain:
+    except (_NotPlain, RecursionError):
         return functools.partial(_flatten_by_optree, structure)
     text = f"({''.join(x + ', ' for x in leaves)})"
     return writer.function("args, kwargs", text)  # type: ignore[no-any-return]
@@ -36,7 +36,7 @@ def rebuilder(structure: tree.TreeDef) -> Rebuild:
     try:
         text = writer.build(_example(structure))
         return writer.function("leaves", text)  # type: ignore[no-any-return]
-    except _NotPlain:
+    except (_NotPlain, RecursionError):
         return functools.partial(optree.tree_unflatten, structure)
 
 

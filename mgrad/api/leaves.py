@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,19 +13,24 @@ import numpy as np
 
 from mgrad.errors import DTypeError, MgradError
 from mgrad.expr import Expr, Shape, check_dtype, describe
-from mgrad.primitive import as_expr, concrete_array
+from mgrad.primitive import as_expr, concrete_array, refused_array
 
 
 @dataclass(frozen=True)
 class ShapeDtype:
     """The type of an array without its elements.
 
-    >>> ShapeDtype((2, 3), np.dtype("float64"))
+    >>> ShapeDtype((2, 3), np.float64)
     float64[2,3]
     """
 
     shape: Shape
     dtype: np.dtype
+
+    def __post_init__(self) -> None:
+        shape = self.shape if isinstance(self.shape, (tuple, list)) else (self.shape,)
+        object.__setattr__(self, "shape", tuple(map(operator.index, shape)))
+        object.__setattr__(self, "dtype", np.dtype(self.dtype))
 
     @property
     def ndim(self) -> int:
@@ -72,7 +79,14 @@ def leaf_type(leaf: Any, path: Callable[[], str]) -> LeafType:
     """The type of one leaf; `path` names it in errors."""
     known = _PYTHON.get(type(leaf))
     if known is not None:
+        if type(leaf) is int and not -(2**63) <= leaf < 2**63:
+            raise DTypeError(
+                f"{path()} is the integer {leaf!r:.40}, which is out of bounds for "
+                "int64. Pass it as a float, or as a static argument to mg.jit."
+            )
         return known
+    if isinstance(leaf, (np.ma.MaskedArray, np.matrix)):
+        raise DTypeError(f"{path()} is {refused_array(leaf)}")
     if type(leaf) is np.ndarray or isinstance(leaf, np.generic):
         return LeafType(_supported(leaf.dtype, path), leaf.shape)
     if isinstance(leaf, Expr):
@@ -89,11 +103,19 @@ def leaf_type(leaf: Any, path: Callable[[], str]) -> LeafType:
     for python, known in _PYTHON.items():
         if isinstance(leaf, python):
             return known
+    if isinstance(leaf, complex):
+        raise DTypeError(
+            f"{path()} is the complex number {leaf!r}, and mgrad computes with real "
+            "ones. Pass its real and imaginary part as two arguments."
+        )
+    name = type(leaf).__name__
+    register = "register"
+    if dataclasses.is_dataclass(leaf):
+        register = f"register_dataclass({name})"
     raise DTypeError(
-        f"{path()} is {_article(type(leaf).__name__)}, which is neither an array, a "
-        "number nor a container of them. Convert it with np.asarray(x, dtype=...), "
-        "register its class with mg.tree.register, or pass it to mg.jit as a static "
-        "argument."
+        f"{path()} is {_article(name)}, which is neither an array, a number nor a "
+        "container of them. Convert it with np.asarray(x, dtype=...), register its "
+        f"class with mg.tree.{register}, or pass it to mg.jit as a static argument."
     )
 
 

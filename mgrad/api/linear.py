@@ -27,8 +27,18 @@ def cotangents(graph: Graph, cts: tuple[Expr | None, ...]) -> list[Expr]:
     return [full_like(x, 0) if ct is None else ct for x, ct in pairs]
 
 
-def fitting(given: Expr, like: Expr, path: str, what: str) -> Expr | None:
+def shown(structure: tree.TreeDef) -> str:
+    """A structure without the name of its class: ({'b': *, 'w': *}, *)."""
+    return str(structure).removeprefix("PyTreeSpec(").rsplit(")", 1)[0]
+
+
+def fitting(given: Any, like: Expr, path: str, what: str) -> Expr | None:
     """A tangent or cotangent of the shape of a value, in its dtype."""
+    if not isinstance(given, Expr):
+        raise ArgumentError(
+            f"{what}: {path} is {given!r:.40}, which is not an array; the value that "
+            f"it belongs to is {describe(like)}."
+        )
     if given.shape != like.shape:
         raise ShapeError(
             f"{what}: {path} is {describe(given)}, but the value that it belongs to is "
@@ -78,8 +88,9 @@ class _Plan:
         given, structure = tree.flatten(arguments)
         if structure != self.arguments:
             raise ArgumentError(
-                f"{self.name}: the argument has the structure {structure}, wanted "
-                f"{self.arguments}."
+                f"{self.name} was called with {shown(structure)}, and takes "
+                f"{shown(self.arguments)}: the structure of the value that its argument "
+                "belongs to."
             )
         paths = leaf_paths(arguments, "arguments")
         fitted = [

@@ -40,7 +40,10 @@ def memoised(
         return create(function, *options)
     table, bound = found
     key = (create, options, bound)
-    wrapper = table.get(key)
+    try:
+        wrapper = table.get(key)
+    except TypeError:  # options of a wrong type: `create` says which
+        return create(function, *options)
     if wrapper is None:
         wrapper = table.setdefault(key, create(function, *options))
     return wrapper

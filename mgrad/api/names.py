@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import optree
@@ -21,6 +22,18 @@ def function_name(function: Any) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
+def function_place(function: Any) -> str:
+    """The name with the line of its definition, for messages."""
+    plain = inspect.unwrap(function) if hasattr(function, "__wrapped__") else function
+    while isinstance(plain, functools.partial):
+        plain = plain.func
+    code = getattr(plain, "__code__", None)
+    name = function_name(function)
+    if code is None:
+        return name
+    return f"{name} ({Path(code.co_filename).name}:{code.co_firstlineno})"
+
+
 def parameter_names(function: Any) -> list[str]:
     """Names of the parameters that can be given by position."""
     try:
@@ -29,6 +42,15 @@ def parameter_names(function: Any) -> list[str]:
         return []
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [p.name for p in parameters if p.kind in kinds]
+
+
+def parameter_defaults(function: Any) -> set[str]:
+    """Names of the parameters that have a default."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return set()
+    return {p.name for p in parameters if p.default is not inspect.Parameter.empty}
 
 
 def argument_paths(

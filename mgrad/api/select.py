@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from mgrad import tree
-from mgrad.api.names import function_name, leaf_paths, parameter_names
+from mgrad.api.names import (
+    function_name,
+    function_place,
+    leaf_paths,
+    parameter_defaults,
+    parameter_names,
+)
 from mgrad.errors import ArgumentError, DTypeError, ShapeError
 from mgrad.expr import Expr, describe, format_source
 from mgrad.primitive import is_differentiable
@@ -35,7 +41,7 @@ class Selection(NamedTuple):
         names = parameter_names(function)
 
         def name(index: int) -> str:
-            index = index % len(args) if args else index
+            index = index % len(args) if args and index < 0 else index
             return names[index] if index < len(names) else f"args[{index}]"
 
         def shown(chosen: Any, show: Callable[[Any], str]) -> Any:
@@ -60,16 +66,23 @@ def _numbers(argnums: Any, what: str) -> int | tuple[int, ...] | None:
         return None
     try:
         if isinstance(argnums, (tuple, list)):
-            numbers = tuple(operator.index(n) for n in argnums)
+            numbers = tuple(_index(n) for n in argnums)
         else:
-            return operator.index(argnums)
+            return _index(argnums)
     except TypeError:
         raise ArgumentError(
             f"{what}: argnums must be an integer or a tuple of integers, got "
-            f"{argnums!r}. To choose by name use argnames."
+            f"{repr(argnums)[:60]}. To choose by name use argnames; the arguments of f "
+            f"follow in a second pair of brackets: mg.{what}(f)(x, y)."
         ) from None
     _no_duplicates(numbers, "argnums", what)
     return numbers
+
+
+def _index(number: Any) -> int:
+    if isinstance(number, bool):
+        raise TypeError
+    return operator.index(number)
 
 
 def _names(argnames: Any, what: str) -> str | tuple[str, ...] | None:
@@ -104,7 +117,8 @@ def _by_number(
     if argnums is None:
         return None
     if isinstance(argnums, tuple):
-        _no_duplicates((n % len(args) if args else n for n in argnums), "argnums", what)
+        counted = (n % len(args) if args and n < 0 else n for n in argnums)
+        _no_duplicates(counted, "argnums", what)
         return tuple(_positional(n, function, args, kwargs, what) for n in argnums)
     return _positional(argnums, function, args, kwargs, what)
 
@@ -117,10 +131,11 @@ def _positional(
     names = parameter_names(function)
     if 0 <= number < len(names) and names[number] in kwargs:
         return kwargs[names[number]]
+    choice = f"Choose from 0 to {len(args) - 1}" if args else "Pass it by position"
     raise ArgumentError(
         f"{what}: argnums has {number}, but {function_name(function)} was called with "
-        f"{len(args)} positional argument{'' if len(args) == 1 else 's'}. Choose from "
-        f"0 to {max(len(args) - 1, 0)}, or use argnames for keyword arguments."
+        f"{len(args)} positional argument{'' if len(args) == 1 else 's'}. {choice}, or "
+        "use argnames for keyword arguments."
     )
 
 
@@ -139,9 +154,12 @@ def _by_name(
         if name in names and names.index(name) < len(args):
             return args[names.index(name)]
         known = ", ".join(dict.fromkeys([*names[: len(args)], *kwargs])) or "none"
+        missing = name in parameter_defaults(function)
+        advice = f" Pass it, {name}=..., also where its default is meant."
         raise ArgumentError(
             f"{what}: argnames has {name!r}, but {function_name(function)} was not "
             f"called with such an argument. Its arguments here: {known}."
+            f"{advice if missing else ''}"
         )
 
     if isinstance(argnames, str):
@@ -191,20 +209,28 @@ def _not_differentiable(leaf: Any, path: str, what: str) -> DTypeError:
 _PYTHON = {"b": "bool", "i": "int", "f": "float"}
 
 
-def scalar_loss(value: Any, what: str) -> Expr:
+def scalar_loss(value: Any, what: str, function: Any) -> Expr:
     """The value to differentiate: a float with one element."""
+    place = function_place(function)
     leaves, structure = tree.flatten(value)
-    if structure != tree.structure(0):
+    if value is None:
         raise ShapeError(
-            f"{what}: the function must return one scalar; got {structure.num_leaves} "
-            f"leaves in a {type(value).__name__}. Use has_aux=True for a pair (loss, "
-            "auxiliary values), or mg.jacobian for several outputs."
+            f"{what}: {place} must return one scalar; got None. Is its return "
+            "statement missing?"
+        )
+    if structure != tree.structure(0):
+        count = structure.num_leaves
+        raise ShapeError(
+            f"{what}: {place} must return one scalar; got a {type(value).__name__} "
+            f"with {count} {'leaf' if count == 1 else 'leaves'}. Return the loss alone, "
+            "use has_aux=True for a pair (loss, auxiliary values), or mg.jacobian for "
+            "several outputs."
         )
     loss = output(leaves[0], what)
     if loss.size != 1:
         raise ShapeError(
             f"{what}: the loss must be a scalar; got {describe(loss)} from "
-            f"{format_source(loss.where)}. Reduce it first, for example with np.mean, "
+            f"{format_source(loss.where)}, returned by {place}. Reduce it first, for example with np.mean, "
             "or use mg.jacobian or mg.elementwise_grad."
         )
     if not is_differentiable(loss):
@@ -234,6 +260,14 @@ def split_aux(result: Any, has_aux: bool, what: str) -> tuple[Any, Any]:
     if not (isinstance(result, tuple) and len(result) == 2):
         raise ArgumentError(
             f"{what}: with has_aux=True the function must return a pair (value, "
-            f"auxiliary values); got {type(result).__name__}."
+            f"auxiliary values); got {_shown_result(result)}. Return the loss first."
         )
     return result
+
+
+def _shown_result(result: Any) -> str:
+    if isinstance(result, Expr):
+        return f"{describe(result)} alone, from {format_source(result.where)}"
+    if isinstance(result, tuple):
+        return f"a tuple of {len(result)}"
+    return type(result).__name__

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from types import MethodType
 from typing import Any, NamedTuple
@@ -17,10 +18,12 @@ import numpy as np
 
 from mgrad import tree
 from mgrad.api.bounds import Check, raise_failed, with_bounds
-from mgrad.api.guards import Guard, guard_of
+from mgrad.api.explain import explained
+from mgrad.api.guards import Guard, Watch
 from mgrad.api.layout import flattener, rebuilder
 from mgrad.api.leaves import (
     LeafType,
+    ShapeDtype,
     Static,
     leaf_types,
     normalise,
@@ -30,11 +33,12 @@ from mgrad.api.mode import mode
 from mgrad.api.names import (
     argument_paths,
     function_name,
+    function_place,
     leaf_paths,
     parameter_names,
 )
-from mgrad.errors import ArgumentError, CompileError
-from mgrad.expr import Expr, leaked, new_input, trace
+from mgrad.errors import ArgumentError, CompileError, DepthError, RandomnessWarning
+from mgrad.expr import Expr, argument_source, leaked, new_input, trace, user_line
 from mgrad.graph import Graph
 from mgrad.primitive import as_expr
 from mgrad.transforms.evaluate import evaluate
@@ -56,6 +60,19 @@ class Signature(NamedTuple):
     structure: tree.TreeDef
     types: tuple[LeafType, ...]
     interpreting: bool
+
+
+class Event(NamedTuple):
+    """A program that was made, and why; `explain` tells it."""
+
+    signature: Signature
+    reason: str
+    trace_time: float
+    build_time: float
+
+
+HISTORY = 200
+"""So many of the latest events are kept."""
 
 
 class Interpreted:
@@ -94,15 +111,14 @@ class Specialisation:
         signature: Signature,
         traced: Traced,
         guard: Guard | None,
-        reason: str,
         started: float,
     ) -> None:
         self.interpreting = signature.interpreting
         self.flat = signature.structure == _flat_arguments(len(signature.types))
         self.flatten = flattener(signature.structure)
         self.plain = all(t.dtype is not None for t in signature.types)
-        self.guard = guard
-        self.reason = reason
+        self.guard = guard.check if guard else None
+        self.changed = guard.changed if guard else list
         traced_at = time.perf_counter()
         self.graph = simplify(traced.graph)
         with_checks, self.checks = with_bounds(self.graph)
@@ -193,7 +209,7 @@ class Staged:
         self._static_argnums = static_argnums
         self._static_argnames = static_argnames
         self._cache: dict[Signature, Specialisation] = {}
-        self._history: list[tuple[Signature, Specialisation]] = []
+        self._history: list[Event] = []
         self._last: Specialisation | None = None
 
     def __repr__(self) -> str:
@@ -226,15 +242,18 @@ class Staged:
             return self._function(*args, **kwargs)
         types = self._types(leaves, args, kwargs)
         signature = Signature(structure, types, mode.interpreting)
+        if any(isinstance(leaf, ShapeDtype) for leaf in leaves):
+            raise ArgumentError(
+                f"{self._name} was called with a ShapeDtype, which has no elements to "
+                "compute with. Use mg.eval_shape(f, ...) or mg.make_graph(f)(...)."
+            )
         if any(isinstance(leaf, Expr) for leaf in leaves):
             return _inline(self._trace(signature), leaves, types)
         found = self._cache.get(signature)
         if found is None or not (found.guard is None or found.guard()):
-            started = time.perf_counter()
-            traced = self._trace(signature)
-            if traced.graph.free:
+            found, traced = self._specialise(signature)
+            if found is None:
                 return _inline(traced, leaves, types)
-            found = self._specialise(signature, traced, started)
         if found.plain:
             self._last = found
         return found.finish(self._run(found, leaves, types))
@@ -260,17 +279,24 @@ class Staged:
     ) -> tuple[list[Any], tree.TreeDef]:
         if self._static_argnums or self._static_argnames:
             args, kwargs = self._mark_static(args, kwargs)
-        return tree.flatten((args, kwargs))
+        try:
+            return tree.flatten((args, kwargs))
+        except RecursionError:
+            raise DepthError(
+                f"{self._name}: its arguments are nested too deeply, or contain "
+                "themselves. Pass flat lists or dictionaries of arrays."
+            ) from None
 
     def _mark_static(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Static arguments become leaves that are not traced, given either way."""
         names = parameter_names(self._function)
-        positions = {n % len(args) if args else n for n in self._static_argnums}
+        count = max(len(names), len(args))
+        positions = {n % count if n < 0 else n for n in self._static_argnums}
         positions |= {i for i, n in enumerate(names) if n in self._static_argnames}
         by_name = {*self._static_argnames}
-        by_name |= {names[i] for i in self._static_argnums if i < len(names)}
+        by_name |= {names[i] for i in positions if i < len(names)}
         marked = tuple(
             Static(arg) if i in positions else arg for i, arg in enumerate(args)
         )
@@ -288,13 +314,16 @@ class Staged:
         return leaf_types(leaves, paths)
 
     def _trace(self, signature: Signature) -> Traced:
-        with trace(self._name) as current:
+        with trace(self._name) as current, explained(self._name):
             values: list[Any] = []
-            for t in signature.types:
+            paths = self._leaf_names(signature)
+            name = function_name(self._function)
+            for t, path in zip(signature.types, paths, strict=True):
                 if t.dtype is None:
                     values.append(t.static.value)
-                else:
-                    values.append(new_input(t.dtype, t.shape, current, t.weak))
+                    continue
+                where = argument_source(path, name)
+                values.append(new_input(t.dtype, t.shape, current, t.weak, where))
             args, kwargs = tree.unflatten(signature.structure, values)
             rule = self._rule
             result = (
@@ -317,14 +346,35 @@ class Staged:
         return Traced(graph, structure)
 
     def _specialise(
-        self, signature: Signature, traced: Traced, started: float
-    ) -> Specialisation:
+        self, signature: Signature
+    ) -> tuple[Specialisation | None, Traced]:
+        """A new program; none for a function that closes over a trace still open."""
+        started = time.perf_counter()
         reason = self._reason(signature)
-        guard = guard_of(self._function)
-        made = Specialisation(signature, traced, guard, reason, started)
+        watch = Watch(self._function)
+        traced = self._trace(signature)
+        if traced.graph.free:
+            return None, traced
+        if watch.drew():
+            self._warn_of_random_numbers()
+        made = Specialisation(signature, traced, watch.guard(), started)
         self._cache[signature] = made
-        self._history.append((signature, made))
-        return made
+        event = Event(signature, reason, made.trace_time, made.build_time)
+        self._history.append(event)
+        del self._history[1:-HISTORY]
+        return made, traced
+
+    def _warn_of_random_numbers(self) -> None:
+        path, line, _ = user_line() or ("<unknown>", 0, "")
+        warnings.warn_explicit(
+            f"{function_place(self._function)} drew random numbers while it was traced "
+            "by mgrad. They are constants now: every later call uses the same ones. "
+            "Draw them outside and pass them as an argument, for example "
+            "f(params, rng.normal(size=3)).",
+            RandomnessWarning,
+            path,
+            line,
+        )
 
     # --- inspection ---------------------------------------------------------------
 
@@ -345,8 +395,13 @@ class Staged:
         signature = Signature(structure, types, mode.interpreting)
         found = self._cache.get(signature)
         if found is None or not (found.guard is None or found.guard()):
-            started = time.perf_counter()
-            found = self._specialise(signature, self._trace(signature), started)
+            found, traced = self._specialise(signature)
+            if found is None:
+                raise ArgumentError(
+                    f"{self._name}: the function uses a value of a trace that is still "
+                    "open, so that it has no program of its own. Pass the value as an "
+                    "argument."
+                )
         return found.program
 
     def cache_size(self) -> int:
@@ -358,21 +413,23 @@ class Staged:
         if not self._history:
             return f"{self._name} has not been called with arrays yet."
         lines = [f"{self._name}: {len(self._history)} traced"]
-        for number, (signature, made) in enumerate(self._history, 1):
+        for number, event in enumerate(self._history, 1):
             times = (
-                f"traced in {made.trace_time:.2g} s, built in {made.build_time:.2g} s"
+                f"traced in {event.trace_time:.2g} s, built in {event.build_time:.2g} s"
             )
-            shown = ", ".join(map(str, signature.types))
-            lines.append(f"{number}. ({shown}): {made.reason}; {times}")
+            shown = ", ".join(map(str, event.signature.types))
+            lines.append(f"{number}. ({shown}): {event.reason}; {times}")
         return "\n".join(lines)
 
     def _reason(self, signature: Signature) -> str:
         """What differs from the nearest signature seen before."""
         if not self._history:
             return "the first call"
-        if signature in self._cache:
-            return "a global or closed-over value that the function reads has changed"
-        seen = [s for s, _ in self._history]
+        known = self._cache.get(signature)
+        if known is not None:
+            names = ", ".join(known.changed()) or "a value"
+            return f"a global or closed-over value that it reads has changed: {names}"
+        seen = list(dict.fromkeys(event.signature for event in self._history))
         same = [s for s in seen if s.structure == signature.structure]
         if not same:
             return "the structure of the arguments is new"

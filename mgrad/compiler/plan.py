@@ -9,11 +9,11 @@ from math import prod
 import numpy as np
 
 from mgrad.compiler import steps as native
+from mgrad.compiler.accumulation import Accumulation, ProductSum, RegionSum
 from mgrad.compiler.finish import Lowered
 from mgrad.compiler.lower import BufferKey, Partial, Request, lower
 from mgrad.compiler.matrices import as_matrices, letters_of
-from mgrad.compiler.prepare import Accumulation
-from mgrad.compiler.regions import lower_assembly, lower_scatter
+from mgrad.compiler.regions import lower_assembly, lower_region_sum, lower_scatter
 from mgrad.compiler.schedule import Group, schedule
 from mgrad.compiler.walk import is_leaf, storage
 from mgrad.expr import CAPTURED, Expr
@@ -80,11 +80,9 @@ def plan(graph: Graph) -> Plan:
     written = needed_in_memory(graph, groups)
     for group in groups:
         result.steps += group_steps(group, stored, written)
-    for step in result.steps:
-        if isinstance(step, ProductStep) and isinstance(
-            step.node.primitive, Accumulation
-        ):
-            result.alias[storage(step.node.args[2])] = step.node
+    for root in stored:
+        if isinstance(root.primitive, Accumulation):
+            result.alias[storage(root.args[-1])] = root
     assign_slots(result)
     return result
 
@@ -103,7 +101,9 @@ def group_steps(
         return [KernelStep(k, (node,)) for k in lower_assembly(node, stored)]
     if isinstance(node.primitive, Scatter):
         return [KernelStep(k, (node,)) for k in lower_scatter(node, stored)]
-    if isinstance(node.primitive, (Contraction, Accumulation)):
+    if isinstance(node.primitive, RegionSum):
+        return [KernelStep(k, (node,)) for k in lower_region_sum(node, stored)]
+    if isinstance(node.primitive, (Contraction, ProductSum)):
         return [ProductStep(node)]
     return [HostStep(node)]
 

@@ -10,11 +10,18 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from mgrad.compiler.accumulation import Accumulation, add_into_region, contract_into
 from mgrad.compiler.matrices import Letters, as_matrices, letters_of
 from mgrad.compiler.walk import is_leaf, storage
-from mgrad.expr import Expr, Params, Shape, make, set_origin, transforming
-from mgrad.graph import Graph, rebuild
-from mgrad.primitive import Contraction, Elementwise, Reduction, broadcast_to
+from mgrad.expr import Expr, Params, make, set_origin, transforming
+from mgrad.graph import Graph, rebuild, substitute
+from mgrad.primitive import (
+    Assembly,
+    Contraction,
+    Elementwise,
+    Reduction,
+    broadcast_to,
+)
 from mgrad.primitives.contraction import contract
 from mgrad.primitives.logic import copy
 from mgrad.primitives.movement import permute, reshape_to
@@ -24,19 +31,6 @@ UNROLLED = 16
 """A sum over at most this many products is unrolled in a kernel."""
 SMALL = 65_536
 """So many multiplications are done in a kernel if the sum is unrolled."""
-
-
-class Accumulation:
-    """base + contract(x, y), computed by BLAS in base's buffer."""
-
-    name = "contract_into"
-
-    def type(self, args: tuple[Expr, ...], params: Params) -> tuple[Any, Shape]:
-        """The type of the base."""
-        return args[2].dtype, args[2].shape
-
-
-accumulation = Accumulation()
 
 
 def prepare(graph: Graph) -> Graph:
@@ -56,7 +50,25 @@ def prepare(graph: Graph) -> Graph:
                 merged = accumulated(node, args, uses)
                 result[node] = rebuild(node, args) if merged is None else merged
         outputs = own_buffers(tuple(result[node] for node in graph.outputs))
-    return Graph(graph.inputs, outputs)
+    return own_bases(Graph(graph.inputs, outputs))
+
+
+def own_bases(graph: Graph) -> Graph:
+    """Copies of bases that something else uses too: rewriting can merge values."""
+    uses = count_uses(graph)
+    shared = [
+        node
+        for node in graph.nodes
+        if isinstance(node.primitive, Accumulation) and uses[node.args[-1]] > 1
+    ]
+    if not shared:
+        return graph
+    replacement: dict[Expr, Expr] = {}
+    for number, node in enumerate(shared):
+        *operands, base = substitute(node.args, replacement)
+        own = make(copy, (base,), ("base", number))
+        replacement[node] = make(node.primitive, (*operands, own), node.params)
+    return Graph(graph.inputs, substitute(graph.outputs, replacement))
 
 
 def count_uses(graph: Graph) -> dict[Expr, int]:
@@ -172,23 +184,26 @@ def is_sum(node: Expr) -> bool:
 def accumulated(
     node: Expr, args: tuple[Expr, ...], uses: dict[Expr, int]
 ) -> Expr | None:
-    """x + contract(...) as accumulation, if nothing else uses the product."""
+    """base + contract(...) or base + pad(...), if nothing else uses the addend."""
     if not is_sum(node):
         return None
-    for product, old, base, other in (
+    for addend, old, base, other in (
         (args[1], node.args[1], args[0], node.args[0]),
         (args[0], node.args[0], args[1], node.args[1]),
     ):
-        if not isinstance(product.primitive, Contraction) or uses[old] != 1:
+        if uses[old] != 1 or not worth_accumulating(base, uses[other]):
             continue
-        if not worth_accumulating(base, uses[other]):
-            continue
-        return make(accumulation, (*product.args, base), product.params)
+        if isinstance(addend.primitive, Contraction):
+            return make(contract_into, (*addend.args, base), addend.params)
+        if isinstance(addend.primitive, Assembly) and len(addend.args) == 1:
+            (part,) = addend.args
+            (region,) = addend.primitive.regions([part.shape], *addend.params)
+            return make(add_into_region, (part, base), tuple(region))
     return None
 
 
 def worth_accumulating(base: Expr, uses: int) -> bool:
-    """Another product or sum that only this addition uses: its buffer can be taken."""
+    """Another value in a buffer that only this addition uses: it can be taken."""
     owner = base.primitive
-    produced = isinstance(owner, (Contraction, Accumulation, Reduction))
+    produced = isinstance(owner, (Contraction, Accumulation, Reduction, Assembly))
     return produced and uses == 1 and prod(base.shape) > 1

@@ -8,7 +8,7 @@ from mgrad.compiler.affine import flat
 from mgrad.compiler.builder import Place, number
 from mgrad.compiler.finish import Lowered, finish
 from mgrad.compiler.lower import Lowering
-from mgrad.compiler.walk import identity
+from mgrad.compiler.walk import Position, identity
 from mgrad.expr import Expr
 from mgrad.primitive import Region
 
@@ -50,15 +50,38 @@ def lower_copy(node: Expr, arg: Expr, region: Region, stored: set[Expr]) -> Lowe
     depth = open_loops(builder, arg)
     position = identity(arg.shape)
     value = builder.value(arg, position)
-    target = [
-        i * step + start
-        for i, start, step in zip(position, region.start, region.step, strict=True)
-    ]
-    place = Place(flat(target, node.shape))
+    place = region_place(position, region, node)
     builder.store(builder.buffer(node, True), place, value)
     for _ in range(depth):
         builder.close()
     return finish(builder)
+
+
+def lower_region_sum(node: Expr, stored: set[Expr]) -> list[Lowered]:
+    """An operand added into its region of the base's buffer."""
+    part, _ = node.args
+    if not prod(part.shape):
+        return []
+    builder = Lowering(stored)
+    depth = open_loops(builder, part)
+    position = identity(part.shape)
+    value = builder.value(part, position)
+    place = region_place(position, Region(*node.params), node)
+    target, dtype = builder.buffer(node, True), node.dtype.name
+    before = builder.load(target, dtype, place)
+    builder.store(target, place, builder.let("add", (before, value), dtype))
+    for _ in range(depth):
+        builder.close()
+    return [finish(builder)]
+
+
+def region_place(position: Position, region: Region, node: Expr) -> Place:
+    """Where an element of a region lies in the whole."""
+    index = [
+        i * step + start
+        for i, start, step in zip(position, region.start, region.step, strict=True)
+    ]
+    return Place(flat(index, node.shape))
 
 
 def lower_scatter(node: Expr, stored: set[Expr]) -> list[Lowered]:

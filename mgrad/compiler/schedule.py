@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import prod
 
+from mgrad.compiler.accumulation import RegionSum
 from mgrad.compiler.affine import Affine, flat, strides
 from mgrad.compiler.walk import (
     Access,
@@ -181,8 +182,10 @@ def required(graph: Graph) -> set[Expr]:
             stored.update(storage(arg) for arg in stored_operands(node))
             continue
         stored.add(node)
-        if not isinstance(node.primitive, (Reduction, Assembly, Scatter)):
-            stored.update(storage(arg) for arg in node.args)
+        if isinstance(node.primitive, (Reduction, Assembly, Scatter)):
+            continue
+        inlined = isinstance(node.primitive, RegionSum)
+        stored.update(storage(arg) for arg in node.args[inlined:])
     return {node for node in stored if not is_leaf(node)}
 
 
@@ -230,11 +233,14 @@ def shared_values(groups: Iterable[Group], stored: Stored) -> set[Expr]:
     order: dict[Expr, None] = {}
     for group in groups:
         for root in group.roots:
-            for node in stored.analysis(root).inlined if group.loops else ():
+            for node in _inlined(root, group, stored):
                 users.setdefault(node, set()).add(group.number)
                 order[node] = None
                 for arg in node.args:
                     consumers.setdefault(arg, []).append(node)
+            if not group.loops:
+                for arg in root.args:
+                    consumers.setdefault(arg, []).append(root)
     cost: dict[Expr, int] = {}
 
     def price(node: Expr) -> int:
@@ -258,6 +264,15 @@ def shared_values(groups: Iterable[Group], stored: Stored) -> set[Expr]:
         for node in dear
         if any(c not in dear or users[c] != users[node] for c in consumers[node])
     }
+
+
+def _inlined(root: Expr, group: Group, stored: Stored) -> Iterable[Expr]:
+    """What a kernel computes for a root; an assembly computes each of its parts."""
+    if group.loops:
+        return stored.analysis(root).inlined
+    owners = ((arg, storage(arg)) for arg in root.args)
+    parts = [arg for arg, o in owners if not is_leaf(o) and o not in stored]
+    return dict.fromkeys(n for part in parts for n in stored.analysis(part).inlined)
 
 
 def _topological(nodes: Iterable[Expr]):  # type: ignore[no-untyped-def]

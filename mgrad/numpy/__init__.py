@@ -7,6 +7,8 @@ Without a traced argument each function is NumPy's own.
 
 from __future__ import annotations
 
+from typing import Any as _Any
+
 import numpy as _np
 
 from mgrad.numpy import (
@@ -62,5 +64,18 @@ _public = {
 globals().update(_public)
 
 from mgrad.numpy import linalg  # noqa: E402
+
+
+
+def __getattr__(name: str) -> _Any:
+    """Names that are missing say what is nearest."""
+    from mgrad.errors import MissingAttributeError
+    from mgrad.protocols import nearest
+
+    raise MissingAttributeError(
+        f"mgrad.numpy has no {name!r}.{nearest(name, __all__)} A function that does not "
+        "meet traced values can come from numpy itself."
+    )
+
 
 __all__ = ["linalg", *sorted(_public)]

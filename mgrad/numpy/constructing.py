@@ -259,6 +259,48 @@ def _operand(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, Expr)) else as_node(value)
 
 
+@public(np.piecewise)
+def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Expr:
+    """The function (or number) of the last condition that holds, else 0.
+
+    Each function sees all of x; the branch that is not chosen has no gradient.
+    """
+    node = as_node(x)
+    conditions = list(condlist) if isinstance(condlist, (list, tuple)) else [condlist]
+    choices = [c(node, *args, **kw) if callable(c) else c for c in funclist]
+    if len(choices) not in (len(conditions), len(conditions) + 1):
+        fail(
+            ShapeError,
+            "piecewise",
+            f"needs a function for each condition and at most one more, got "
+            f"{len(choices)} for {len(conditions)}.",
+        )
+    default = choices.pop() if len(choices) > len(conditions) else 0
+    result = broadcast_to(as_expr(_operand(default), node.dtype), node.shape)
+    for condition, choice in zip(conditions, choices, strict=True):
+        value = as_expr(_operand(choice), node.dtype)
+        result = logic.where(_operand(condition), value, result)
+    return result
+
+
+@public(np.tril_indices_from)
+def tril_indices_from(arr: Any, k: int = 0) -> tuple[np.ndarray, ...]:
+    """The indices of the lower triangle of a matrix of this shape."""
+    return np.tril_indices(arr.shape[-2], k, arr.shape[-1])
+
+
+@public(np.triu_indices_from)
+def triu_indices_from(arr: Any, k: int = 0) -> tuple[np.ndarray, ...]:
+    """The indices of the upper triangle of a matrix of this shape."""
+    return np.triu_indices(arr.shape[-2], k, arr.shape[-1])
+
+
+@public(np.diag_indices_from)
+def diag_indices_from(arr: Any) -> tuple[np.ndarray, ...]:
+    """The indices of the diagonal of an array of this shape."""
+    return np.diag_indices(arr.shape[0], arr.ndim)
+
+
 @public(np.select)
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Expr:
     """The choice of the first condition that holds."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from mgrad.numpy.arguments import (
 from mgrad.numpy.constructing import diagonal
 from mgrad.numpy.contraction import matmul
 from mgrad.numpy.elementwise import clip
-from mgrad.numpy.joining import concatenate, pad
+from mgrad.numpy.joining import concatenate, pad, stack
 from mgrad.numpy.reductions import (
     all_,
     argmax,
@@ -328,6 +329,19 @@ def polyval(p: Any, x: Any) -> Expr:
     for i in range(coefficients.shape[0]):
         result = result * node + coefficients[i]
     return result
+
+
+@public(np.vander)
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Expr:
+    """The powers of a vector as columns, the highest first."""
+    node = as_node(x)
+    if node.ndim != 1:
+        fail(ShapeError, "vander", f"the operand must have one axis, got {node.ndim}.")
+    count = len(node) if N is None else operator.index(N)
+    powers = range(count) if increasing else range(count - 1, -1, -1)
+    if not count:
+        return node[:, None][:, :0]
+    return stack([node**n for n in powers], axis=1)
 
 
 @public(np.convolve)

@@ -38,6 +38,8 @@ def as_expr(value: Any, dtype: np.dtype | None = None) -> Expr:
     elif isinstance(value, (bool, int, float, np.generic)):
         return constant(value, dtype)
     elif isinstance(value, np.ndarray):
+        if type(value) is not np.ndarray:
+            check_array_class(value)
         node = captured(value)
     elif isinstance(value, (list, tuple)):
         if is_traced(value):
@@ -45,11 +47,38 @@ def as_expr(value: Any, dtype: np.dtype | None = None) -> Expr:
         else:
             node = captured(concrete_array(value))
     else:
+        advice = (
+            "Compute with the real and the imaginary part as two arrays."
+            if isinstance(value, complex)
+            else "Convert it with np.asarray(x, dtype=...) first."
+        )
         raise DTypeError(
             f"expected an array or a number at {format_source(user_line())}, got "
-            f"{type(value).__name__}. Convert it with np.asarray(x, dtype=...) first."
+            f"{type(value).__name__}. {advice}"
         )
     return node if dtype is None or node.dtype == dtype else convert(node, dtype)
+
+
+def check_array_class(array: np.ndarray) -> None:
+    """Refuse arrays whose operators mean something else than NumPy's."""
+    if isinstance(array, (np.ma.MaskedArray, np.matrix)):
+        raise DTypeError(
+            f"expected an array at {format_source(user_line())}, got "
+            f"{refused_array(array)}"
+        )
+
+
+def refused_array(array: Any) -> str:
+    """What is wrong with a masked array or a matrix."""
+    if isinstance(array, np.ma.MaskedArray):
+        return (
+            "a masked array, whose mask would be lost. Pass np.asarray(x.filled(0)) and "
+            "the mask as another argument, and choose with np.where or where=."
+        )
+    return (
+        "a numpy.matrix, whose * is the product of matrices. Pass np.asarray(x), and "
+        "write @ for that product."
+    )
 
 
 def concrete_array(value: Any) -> np.ndarray:

@@ -124,13 +124,21 @@ power = Elementwise(
     numpy=np.power,
     scalar=lambda s, x, y: s.pow(x, y),
     partials=lambda out, x, y: (
-        where(y == 0, 0.0, y * power(x, where(y == 0, 1.0, y - 1))),
+        _power_slope(x, y),
         out * log(where(x == 0, 1.0, x)),
     ),
     domain=((0.2, 3.0), (-2.0, 2.0)),
     cost=60,
     arity=2,
 )
+
+
+def _power_slope(x, y):  # type: ignore[no-untyped-def]
+    """y x^(y - 1), and 0 at the origin, where it is 0 times infinity."""
+    origin = (x == 0) & (y == 0)
+    return where(origin, 0.0, y * power(x, where(origin, 1.0, y - 1)))
+
+
 remainder = Elementwise(
     "remainder",
     "x modulo y, with the sign of y.",

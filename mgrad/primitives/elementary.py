@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mgrad.primitive import Elementwise
-from mgrad.primitives.logic import where
+from mgrad.primitives.logic import isinf, where
 
 
 def _scipy(name: str) -> Callable[..., Any]:
@@ -217,7 +217,8 @@ logaddexp = Elementwise(
 
 
 def _softmax_of_two(x, y):
-    return where(x == y, 0.5, sigmoid(x - y))
+    # equal infinities alone: a constant at all x == y would have no derivative there
+    return sigmoid(where((x == y) & isinf(x), 0.0, x - y))
 
 
 sigmoid = Elementwise(

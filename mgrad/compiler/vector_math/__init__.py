@@ -56,7 +56,7 @@ def definitions(
     declarations: set[str] = set()
     kept: list[str] = []
     for name, type in sorted(set(used)):
-        if name in libm.OPERANDS or called and name not in NOT_IN_LIBM:
+        if name in libm.OPERANDS or (called and name not in NOT_IN_LIBM):
             text, needed, vectors = libm.wrapper(
                 name, FORMATS[type], symbol(name, type), OPERANDS[name]
             )
