@@ -10,8 +10,9 @@ from typing import Any
 from mgrad.compiler.affine import Affine, flat, strides, variable
 from mgrad.compiler.builder import Builder, Place, number
 from mgrad.compiler.finish import Lowered, finish
+from mgrad.compiler.groups import Group, row_place
 from mgrad.compiler.loops import Buffer, Constant, Operand
-from mgrad.compiler.schedule import Group, row_place, start
+from mgrad.compiler.storing import start
 from mgrad.compiler.walk import Position as Index
 from mgrad.compiler.walk import (
     identity,

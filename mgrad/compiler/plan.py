@@ -11,10 +11,11 @@ import numpy as np
 from mgrad.compiler import steps as native
 from mgrad.compiler.accumulation import Accumulation, ProductSum, RegionSum
 from mgrad.compiler.finish import Lowered
+from mgrad.compiler.groups import Group
 from mgrad.compiler.lower import BufferKey, Partial, Request, lower
 from mgrad.compiler.matrices import as_matrices, letters_of
 from mgrad.compiler.regions import lower_assembly, lower_region_sum, lower_scatter
-from mgrad.compiler.schedule import Group, schedule
+from mgrad.compiler.schedule import schedule
 from mgrad.compiler.walk import is_leaf, storage
 from mgrad.expr import CAPTURED, Expr
 from mgrad.graph import Graph
