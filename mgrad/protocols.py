@@ -188,8 +188,8 @@ _ARRAY_ADVICE = (
     "A traced value is an array already: leave np.array(x), np.asarray(x) and "
     "np.float64(x) out, and use x.astype(dtype) for another dtype. Of several values "
     "(also of a list argument, whose items are traced one by one) make an array with "
-    "np.stack([...]) or np.concatenate. Instead of writing into a buffer use arithmetic "
-    "or x.at[i].set(v)."
+    "np.stack([...]) or np.concatenate. Instead of writing into a buffer use "
+    "arithmetic or x.at[i].set(v)."
 )
 
 
@@ -321,19 +321,21 @@ class ArrayProtocols:
             "pickling", self, "Return the value and save it outside."
         )
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(f"{type(self).__name__!r} object has no {name!r}")
-        from mgrad.expr import describe, format_source, user_line
+    if not TYPE_CHECKING:  # else every name would be known
 
-        advice = _ATTRIBUTE_ADVICE.get(name)
-        if advice is None:
-            advice = nearest(name, (n for n in dir(type(self)) if n[0] != "_"))
-        raise MissingAttributeError(
-            f"x.{name} at {format_source(user_line())}: a traced value "
-            f"({describe(self)} from {format_source(self.where)}) has no attribute "
-            f"{name!r}. {advice.strip() or 'Compute it outside the traced function.'}"
-        )
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(f"{type(self).__name__!r} object has no {name!r}")
+            from mgrad.expr import describe, format_source, user_line
+
+            advice = _ATTRIBUTE_ADVICE.get(name)
+            if advice is None:
+                advice = nearest(name, (n for n in dir(type(self)) if n[0] != "_"))
+            raise MissingAttributeError(
+                f"x.{name} at {format_source(user_line())}: a traced value "
+                f"({describe(self)} from {format_source(self.where)}) has no attribute "
+                f"{name!r}. {advice.strip() or 'Compute it outside the function.'}"
+            )
 
     def __setitem__(self, index: Any, value: Any) -> None:
         from mgrad.expr import describe, format_source, user_line

@@ -53,8 +53,9 @@ def numerical_jvp(
 ) -> Any:
     """The derivative of f along the tangents by a central difference.
 
-    (f(x + eps t) - f(x - eps t)) / (2 eps), with an error of order eps^2. Integer
-    leaves do not move.
+    (f(x + eps t) - f(x - eps t)) / (2 eps), with an error of order eps^2. `primals` and
+    `tangents` are tuples of arguments, any pytrees; the result has the structure of
+    that of f. Integer leaves do not move. `eps` is 6e-6, and 5e-3 if float32 occurs.
 
     >>> import numpy as np
     >>> round(float(numerical_jvp(np.sin, (0.0,), (2.0,))), 6)

@@ -34,6 +34,9 @@ __all__ = [
 def flatten(tree: Any) -> tuple[list[Any], TreeDef]:
     """Leaves in a fixed order, and the structure that puts them back.
 
+    Tuples, lists, named tuples, dictionaries (by sorted key) and registered classes
+    are containers, None is an empty one, and anything else is a leaf.
+
     >>> leaves, structure = flatten({"b": 2, "a": [1, None]})
     >>> leaves
     [1, 2]
@@ -98,7 +101,7 @@ def map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
 
 
 def reduce(function: Callable[[Any, Any], Any], tree: Any, initial: Any) -> Any:
-    """Fold the leaves from the left.
+    """Fold the leaves from the left: function(... function(initial, x1) ..., xn).
 
     >>> reduce(lambda x, y: x + y, {"a": 1, "b": (2, 3)}, 0)
     6
@@ -148,7 +151,8 @@ def register(
     >>> map(lambda x: 2 * x, Scaled(3, "m")).x
     6
     """
-    if not (isinstance(cls, type) and callable(flatten) and callable(unflatten)):
+    given: Any = (cls, flatten, unflatten)
+    if not (isinstance(given[0], type) and all(map(callable, given))):
         raise ArgumentError(
             "tree.register takes a class and two functions, flatten and unflatten; got "
             f"{cls!r:.40}, {flatten!r:.40} and {unflatten!r:.40}."
@@ -176,7 +180,8 @@ def register_dataclass(cls: type) -> type:
     """
     import dataclasses
 
-    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+    given: Any = cls
+    if not (isinstance(given, type) and dataclasses.is_dataclass(given)):
         raise ArgumentError(
             f"tree.register_dataclass takes a dataclass, got {cls!r:.40}. Put "
             "@mg.tree.register_dataclass above @dataclass."

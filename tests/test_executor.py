@@ -645,14 +645,11 @@ PRELUDE = """
         x = np.random.default_rng(size).normal(size=size)
         return np.array_equal(scaling((size,), 1, grain)((x,))[0], 2 * x + 1)
     def started():
-        return bool(words[Process.PARALLEL_FOR])
+        return bool(words[Process.POOL_READY])
 """
 
-LAYERS = ["omp", "workqueue"] if sys.platform == "linux" else ["workqueue"]
 
-
-@pytest.mark.parametrize("layer", LAYERS)
-def test_parallel_launches(layer):
+def test_parallel_launches():
     script = """
         print(started(), get_num_threads())
         print(all(right(n, 0) for n in (1, 100)), right(7, 4), started())
@@ -663,13 +660,12 @@ def test_parallel_launches(layer):
         set_num_threads(1)
         print(get_num_threads(), right(1001))
     """
-    env = {"NUMBA_NUM_THREADS": "4", "NUMBA_THREADING_LAYER": layer}
+    env = {"NUMBA_NUM_THREADS": "4"}
     expected = "False 4 True True False True True True 2 True 1 True"
     assert run_script(script, **env) == expected.split()
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-def test_parallel_launches_from_many_threads(layer):
+def test_parallel_launches_from_many_threads():
     script = """
         results = []
         def work():
@@ -679,30 +675,16 @@ def test_parallel_launches_from_many_threads(layer):
         for worker in workers: worker.join()
         print(len(results), all(results), started(), words[Process.POOL_BUSY])
     """
-    env = {"NUMBA_NUM_THREADS": "4", "NUMBA_THREADING_LAYER": layer}
+    env = {"NUMBA_NUM_THREADS": "4"}
     assert run_script(script, **env) == "800 True True 0".split()
 
 
-def test_a_launch_leaves_numbas_thread_count_alone():
-    script = """
-        import numba
-        numba.set_num_threads(3)
-        set_num_threads(2)
-        print(right(1000), started(), numba.get_num_threads())
-    """
-    assert run_script(script, NUMBA_NUM_THREADS="4") == "True True 3".split()
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize(
-    "starter", ["right(1000)", "__import__('numba').get_num_threads()"]
-)
-def test_a_forked_child_runs_serially(layer, starter):
-    script = f"""
+def test_a_forked_child_runs_serially():
+    script = """
         import warnings
         warnings.simplefilter("ignore", DeprecationWarning)
-        {starter}
+        right(1000)
         child = os.fork()
         if child == 0:
             set_num_threads(2)
@@ -710,7 +692,7 @@ def test_a_forked_child_runs_serially(layer, starter):
             os._exit(0 if good else 1)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), right(1000))
     """
-    env = {"NUMBA_NUM_THREADS": "2", "NUMBA_THREADING_LAYER": layer}
+    env = {"NUMBA_NUM_THREADS": "2"}
     assert run_script(script, **env) == "0 True".split()
 
 
@@ -718,7 +700,8 @@ def test_without_a_pool_launches_are_serial():
     script = """
         import warnings
         warnings.simplefilter("ignore")
-        sys.modules["numba.np.ufunc"] = None
+        import mgrad.compiler.threads as threads
+        threads.worker_ir = None
         print(right(1000), started(), get_num_threads())
     """
     assert run_script(script, NUMBA_NUM_THREADS="2") == "True False 1".split()

@@ -38,7 +38,7 @@ def value_and_grad(
     argnames: str | tuple[str, ...] | None = None,
     has_aux: bool = False,
 ) -> Staged:
-    """A function that returns the value of f and its gradient.
+    """A function that returns the value of f and its gradient, (f(x), df/dx).
 
     `f` returns one float with one element. `argnums` (by default 0) chooses positional
     arguments and `argnames` arguments by name; a tuple gives a tuple of gradients (a
@@ -71,7 +71,9 @@ def grad(
 ) -> Staged:
     """A function that returns the gradient of f; `value_and_grad` has the details.
 
-    With `has_aux` the result is (gradient, aux).
+    df/dx in the structure, shapes and dtypes of x, which is the first argument or what
+    `argnums` and `argnames` choose. f returns one float. With `has_aux` f returns
+    (value, aux) and the result is (gradient, aux). Raises as `value_and_grad` does.
 
     >>> import mgrad as mg
     >>> import numpy as np
@@ -112,8 +114,10 @@ def _chosen_leaves(
 def elementwise_grad(f: Function, argnums: int | tuple[int, ...] = 0) -> Staged:
     """The derivative of each output element in the input element at its place.
 
-    It is the gradient of the sum of the outputs, so right for functions whose output
-    elements each depend on one element of the argument.
+    d(sum of f)/dx, so right for functions whose output elements each depend on one
+    element of the argument: y_i = f(x_i) gives dy_i/dx_i, in the shape of x. `argnums`
+    chooses the argument, a tuple of them gives a tuple. Raises as `grad` does, but not
+    for an output that is no scalar.
 
     >>> import mgrad as mg
     >>> import numpy as np
@@ -143,8 +147,13 @@ def _elementwise_grad(f: Function, argnums: Any) -> Staged:
 def jvp(f: Function, primals: Args, tangents: Args, has_aux: bool = False) -> Any:
     """The value of f at the primals, and its derivative along the tangents.
 
-    `tangents` has the structure and shapes of `primals`; None stands for the zero
-    tangent of a whole argument.
+    (y, J t) with y = f(x) and the Jacobian J = df/dx at x. Both are tuples with one
+    entry for each argument. `tangents` has the structure and shapes of `primals`; None
+    stands for the zero tangent of a whole argument. With `has_aux` f returns
+    (value, aux) and the result is (y, J t, aux).
+
+    Raises ArgumentError for tangents of another structure, ShapeError for ones of
+    another shape.
 
     >>> import mgrad as mg
     >>> import numpy as np

@@ -53,8 +53,8 @@ def explained(name: str) -> Iterator[None]:
 def _about(message: str) -> tuple[type[MgradError], str]:
     if "NoneType" in message:
         return ArgumentError, (
-            f"({_NODE} is a traced array.) The other one is None: a None in an argument "
-            "is no array but an empty place. Check it with `is None`."
+            f"({_NODE} is a traced array.) The other one is None: a None in an "
+            "argument is no array but an empty place. Check it with `is None`."
         )
     if "sequence of integers" in message or "as an integer" in message:
         return ConcreteValueError, (

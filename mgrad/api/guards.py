@@ -55,7 +55,8 @@ class Read(NamedTuple):
             return f"{holder}[{self.key!r}] is {value}"
         if self.kind == "attribute":
             return f"{holder}.{self.key} is {value}"
-        text = f"len({holder}) == {len(self.value)} and all(map(same, {holder}, {value}))"
+        count = len(self.value)
+        text = f"len({holder}) == {count} and all(map(same, {holder}, {value}))"
         if isinstance(self.holder, dict):
             text += f" and all(map(same, {holder}.values(), {value}.values()))"
         return text

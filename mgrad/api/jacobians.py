@@ -42,8 +42,13 @@ Columns = Callable[[list[Expr], list[Expr]], list[list[Expr]]]
 def jacrev(f: Function, argnums: Any = 0, has_aux: bool = False) -> Staged:
     """The Jacobian of f by reverse mode: one pullback for each output element.
 
-    Each leaf of the result has the shape (*output.shape, *input.shape); the structure
-    is that of the output with the structure of the argument in its leaves.
+    J[i, j] = dy_i / dx_j: each leaf of the result has the shape
+    (*output.shape, *input.shape); the structure is that of the output with the
+    structure of the argument in its leaves. With `has_aux` f returns (value, aux) and
+    the result is (J, aux).
+
+    Raises DTypeError for an argument or output that is not floating-point,
+    ArgumentError for wrong argnums.
 
     >>> import mgrad as mg
     >>> import numpy as np
@@ -58,7 +63,8 @@ def jacrev(f: Function, argnums: Any = 0, has_aux: bool = False) -> Staged:
 def jacfwd(f: Function, argnums: Any = 0, has_aux: bool = False) -> Staged:
     """The Jacobian of f by forward mode: one tangent for each input element.
 
-    The result is that of `jacrev`; this is the cheaper one for few inputs.
+    The result, its options and errors are those of `jacrev`; this is the cheaper one
+    for few inputs.
 
     >>> import mgrad as mg
     >>> import numpy as np
@@ -71,6 +77,8 @@ def jacfwd(f: Function, argnums: Any = 0, has_aux: bool = False) -> Staged:
 
 def jacobian(f: Function, argnums: Any = 0, has_aux: bool = False) -> Staged:
     """The Jacobian of f: forward mode for fewer inputs than outputs, else reverse.
+
+    The result, its options and errors are those of `jacrev`.
 
     >>> import mgrad as mg
     >>> import numpy as np
@@ -86,6 +94,9 @@ def jacobian(f: Function, argnums: Any = 0, has_aux: bool = False) -> Staged:
 def hessian(f: Function, argnums: Any = 0) -> Staged:
     """The matrix of second derivatives, forward over reverse.
 
+    H[i, j] = d^2 f / dx_i dx_j, of the shape (*f.shape, *x.shape, *x.shape) for each
+    leaf, in the structure of the argument twice. Raises as `jacrev` does.
+
     >>> import mgrad as mg
     >>> import numpy as np
     >>> mg.hessian(lambda x: x[0] * x[1] ** 2)(np.array([1.0, 2.0]))
@@ -98,7 +109,9 @@ def hessian(f: Function, argnums: Any = 0) -> Staged:
 def hvp(f: Function, primals: Args, tangents: Args) -> Any:
     """The Hessian of a scalar function times a vector, without the Hessian.
 
-    For one primal the result has its structure, for several it is a tuple.
+    H t = d/de grad f(x + e t) at e = 0. `primals` and `tangents` are tuples, as in
+    `jvp`. For one primal the result has its structure, for several it is a tuple.
+    Raises as `grad` and `jvp` do.
 
     >>> import mgrad as mg
     >>> import numpy as np

@@ -29,8 +29,14 @@ def jit(
     """f compiled: traced once for each signature (structure, shapes, dtypes, statics).
 
     Static arguments are Python values that f may branch on or use as sizes; they must
-    be hashable. Names that f reads from outside are read while tracing, and a changed
-    one is traced anew. Also a decorator, with or without arguments.
+    be hashable. What f reads from outside (globals, closed-over values, attributes,
+    items of lists and dictionaries) is read while tracing; where it has changed, f is
+    traced anew. Side effects and random numbers happen while tracing only. Also a
+    decorator, with or without arguments. The result has `.explain()`, `.graph(*args)`
+    and `.program(*args)`.
+
+    Raises ArgumentError for wrong static_argnums or static_argnames; when called
+    DTypeError for an argument that is no array, number or container of them.
 
     >>> import mgrad as mg
     >>> import numpy as np
@@ -109,6 +115,8 @@ def _takes_any_name(f: Function, name: str) -> bool:
 def stop_gradient(value: Any) -> Any:
     """The value, as a constant for every derivative; any pytree.
 
+    Shapes and dtypes stay; leaves that are not traced are returned as they are.
+
     >>> import mgrad as mg
     >>> float(mg.grad(lambda x: x * mg.stop_gradient(x))(3.0))
     3.0
@@ -127,7 +135,8 @@ def make_graph(f: Function, simplified: bool = True) -> Callable[..., Graph]:
 
     Arguments may be arrays, numbers, or `ShapeDtype`; f may itself be a transformed
     function. The graph prints, one line for each node. Without `simplified` it is as
-    traced: differentiate that one.
+    traced: differentiate that one. Nothing is compiled or run. Raises what tracing f
+    raises.
 
     >>> import mgrad as mg
     >>> import numpy as np
@@ -147,6 +156,9 @@ def make_graph(f: Function, simplified: bool = True) -> Callable[..., Graph]:
 
 def eval_shape(f: Function, *args: Any, **kwargs: Any) -> Any:
     """The shapes and dtypes of the result, without computing it.
+
+    Arguments may be arrays, numbers, or `ShapeDtype`; the result has the structure of
+    that of f, with a `ShapeDtype` for each array. Raises what tracing f raises.
 
     >>> import mgrad as mg
     >>> import numpy as np

@@ -18,7 +18,9 @@ from mgrad.primitive import as_expr, concrete_array, refused_array
 
 @dataclass(frozen=True)
 class ShapeDtype:
-    """The type of an array without its elements.
+    """The type of an array without its elements, for `make_graph` and `eval_shape`.
+
+    `shape` is an integer or a tuple of them, `dtype` anything that `np.dtype` takes.
 
     >>> ShapeDtype((2, 3), np.float64)
     float64[2,3]
@@ -28,7 +30,8 @@ class ShapeDtype:
     dtype: np.dtype
 
     def __post_init__(self) -> None:
-        shape = self.shape if isinstance(self.shape, (tuple, list)) else (self.shape,)
+        given: Any = self.shape
+        shape = given if isinstance(given, (tuple, list)) else (given,)
         object.__setattr__(self, "shape", tuple(map(operator.index, shape)))
         object.__setattr__(self, "dtype", np.dtype(self.dtype))
 

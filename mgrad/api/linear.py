@@ -50,8 +50,14 @@ def fitting(given: Any, like: Expr, path: str, what: str) -> Expr | None:
 class LinearMap:
     """The derivative at a point, as a function of tangents or cotangents.
 
-    What it needs from the evaluation at the point is kept, so that a call computes
-    only what depends on its argument.
+    What it needs from the evaluation at the point is kept in `residuals`, so that a
+    call computes only what depends on its argument. `vjp` and `linearize` return it;
+    it is a pytree, so that it may be an argument or a result of compiled functions.
+
+    >>> import mgrad as mg
+    >>> _, pullback = mg.vjp(lambda x, y: x * y, 2.0, 5.0)
+    >>> pullback(1.0)
+    (np.float64(5.0), np.float64(2.0))
     """
 
     def __init__(self, residuals: list[Any], plan: _Plan) -> None:
@@ -89,8 +95,8 @@ class _Plan:
         if structure != self.arguments:
             raise ArgumentError(
                 f"{self.name} was called with {shown(structure)}, and takes "
-                f"{shown(self.arguments)}: the structure of the value that its argument "
-                "belongs to."
+                f"{shown(self.arguments)}: the structure of the value that its "
+                "argument belongs to."
             )
         paths = leaf_paths(arguments, "arguments")
         fitted = [
@@ -153,9 +159,13 @@ def _is_leaf(node: Expr) -> bool:
 def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
     """The value of f, and the function from output cotangents to input cotangents.
 
-    The pullback takes a cotangent with the structure of the output and returns a tuple
-    with one entry for each primal, zeros for integers. With `has_aux` the result is
-    (value, pullback, aux).
+    (y, ct -> J^T ct) with y = f(x) and the Jacobian J = df/dx at x. The pullback takes
+    a cotangent with the structure and shapes of the output and returns a tuple with one
+    entry for each primal, in its shape and dtype, zeros for integers. With `has_aux` f
+    returns (value, aux) and the result is (value, pullback, aux).
+
+    Raises ArgumentError for a primal that is no array, and for a cotangent of another
+    structure; ShapeError for one of another shape.
 
     >>> import mgrad as mg
     >>> import numpy as np
@@ -189,6 +199,12 @@ def _vjp(f: Function, has_aux: bool) -> Staged:
 
 def linearize(f: Function, *primals: Any) -> tuple[Any, LinearMap]:
     """The value of f, and its derivative there as a function of tangents.
+
+    (y, t -> J t) with y = f(x) and the Jacobian J = df/dx at x. What does not depend on
+    the tangents is evaluated once; `jvp` is the cheaper one for a single tangent.
+
+    Raises ArgumentError for a primal that is no array, or tangents of another
+    structure; ShapeError for tangents of another shape.
 
     >>> import mgrad as mg
     >>> import numpy as np

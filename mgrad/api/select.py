@@ -222,16 +222,16 @@ def scalar_loss(value: Any, what: str, function: Any) -> Expr:
         count = structure.num_leaves
         raise ShapeError(
             f"{what}: {place} must return one scalar; got a {type(value).__name__} "
-            f"with {count} {'leaf' if count == 1 else 'leaves'}. Return the loss alone, "
-            "use has_aux=True for a pair (loss, auxiliary values), or mg.jacobian for "
-            "several outputs."
+            f"with {count} {'leaf' if count == 1 else 'leaves'}. Return the loss "
+            "alone, use has_aux=True for a pair (loss, auxiliary values), or "
+            "mg.jacobian for several outputs."
         )
     loss = output(leaves[0], what)
     if loss.size != 1:
         raise ShapeError(
             f"{what}: the loss must be a scalar; got {describe(loss)} from "
-            f"{format_source(loss.where)}, returned by {place}. Reduce it first, for example with np.mean, "
-            "or use mg.jacobian or mg.elementwise_grad."
+            f"{format_source(loss.where)}, returned by {place}. Reduce it first, for "
+            "example with np.mean, or use mg.jacobian or mg.elementwise_grad."
         )
     if not is_differentiable(loss):
         raise DTypeError(

@@ -20,6 +20,7 @@ from mgrad import tree
 from mgrad.api.bounds import Check, raise_failed, with_bounds
 from mgrad.api.explain import explained
 from mgrad.api.guards import Guard, Watch
+from mgrad.api.history import History, Signature
 from mgrad.api.layout import flattener, rebuilder
 from mgrad.api.leaves import (
     LeafType,
@@ -52,27 +53,6 @@ class Traced(NamedTuple):
 
     graph: Graph
     structure: tree.TreeDef
-
-
-class Signature(NamedTuple):
-    """What a specialisation is for."""
-
-    structure: tree.TreeDef
-    types: tuple[LeafType, ...]
-    interpreting: bool
-
-
-class Event(NamedTuple):
-    """A program that was made, and why; `explain` tells it."""
-
-    signature: Signature
-    reason: str
-    trace_time: float
-    build_time: float
-
-
-HISTORY = 200
-"""So many of the latest events are kept."""
 
 
 class Interpreted:
@@ -209,7 +189,7 @@ class Staged:
         self._static_argnums = static_argnums
         self._static_argnames = static_argnames
         self._cache: dict[Signature, Specialisation] = {}
-        self._history: list[Event] = []
+        self._history = History()
         self._last: Specialisation | None = None
 
     def __repr__(self) -> str:
@@ -316,13 +296,13 @@ class Staged:
     def _trace(self, signature: Signature) -> Traced:
         with trace(self._name) as current, explained(self._name):
             values: list[Any] = []
-            paths = self._leaf_names(signature)
-            name = function_name(self._function)
-            for t, path in zip(signature.types, paths, strict=True):
+            names = self._leaf_names(signature)
+            function = function_name(self._function)
+            for t, name in zip(signature.types, names, strict=True):
                 if t.dtype is None:
                     values.append(t.static.value)
                     continue
-                where = argument_source(path, name)
+                where = argument_source(name, function)
                 values.append(new_input(t.dtype, t.shape, current, t.weak, where))
             args, kwargs = tree.unflatten(signature.structure, values)
             rule = self._rule
@@ -345,9 +325,7 @@ class Staged:
                 raise leaked(node)
         return Traced(graph, structure)
 
-    def _specialise(
-        self, signature: Signature
-    ) -> tuple[Specialisation | None, Traced]:
+    def _specialise(self, signature: Signature) -> tuple[Specialisation | None, Traced]:
         """A new program; none for a function that closes over a trace still open."""
         started = time.perf_counter()
         reason = self._reason(signature)
@@ -359,9 +337,7 @@ class Staged:
             self._warn_of_random_numbers()
         made = Specialisation(signature, traced, watch.guard(), started)
         self._cache[signature] = made
-        event = Event(signature, reason, made.trace_time, made.build_time)
-        self._history.append(event)
-        del self._history[1:-HISTORY]
+        self._history.add(signature, reason, made.trace_time, made.build_time)
         return made, traced
 
     def _warn_of_random_numbers(self) -> None:
@@ -395,7 +371,7 @@ class Staged:
         signature = Signature(structure, types, mode.interpreting)
         found = self._cache.get(signature)
         if found is None or not (found.guard is None or found.guard()):
-            found, traced = self._specialise(signature)
+            found, _ = self._specialise(signature)
             if found is None:
                 raise ArgumentError(
                     f"{self._name}: the function uses a value of a trace that is still "
@@ -410,38 +386,17 @@ class Staged:
 
     def explain(self) -> str:
         """One line for each program: its arguments, why it was made, and the time."""
-        if not self._history:
+        if not self._history.count:
             return f"{self._name} has not been called with arrays yet."
-        lines = [f"{self._name}: {len(self._history)} traced"]
-        for number, event in enumerate(self._history, 1):
-            times = (
-                f"traced in {event.trace_time:.2g} s, built in {event.build_time:.2g} s"
-            )
-            shown = ", ".join(map(str, event.signature.types))
-            lines.append(f"{number}. ({shown}): {event.reason}; {times}")
-        return "\n".join(lines)
+        head = f"{self._name}: {self._history.count} traced"
+        return "\n".join([head, *self._history.lines()])
 
     def _reason(self, signature: Signature) -> str:
-        """What differs from the nearest signature seen before."""
-        if not self._history:
-            return "the first call"
         known = self._cache.get(signature)
-        if known is not None:
-            names = ", ".join(known.changed()) or "a value"
-            return f"a global or closed-over value that it reads has changed: {names}"
-        seen = list(dict.fromkeys(event.signature for event in self._history))
-        same = [s for s in seen if s.structure == signature.structure]
-        if not same:
-            return "the structure of the arguments is new"
-        nearest = min(same, key=lambda s: len(_changes(s, signature)))
-        changes = _changes(nearest, signature)
-        if not changes:
-            return "interpreter mode was switched"
-        names = self._leaf_names(signature)
-        return ", ".join(
-            f"{names[i]} was {nearest.types[i]} and is {signature.types[i]}"
-            for i in changes
-        )
+        if known is None:
+            return self._history.reason(signature, lambda: self._leaf_names(signature))
+        changed = ", ".join(known.changed()) or "a value"
+        return f"a global or closed-over value that it reads has changed: {changed}"
 
     def _leaf_names(self, signature: Signature) -> list[str]:
         args, kwargs = tree.unflatten(signature.structure, signature.types)
@@ -453,11 +408,6 @@ class Staged:
         if self._parameters is not None:
             return self._parameters
         return parameter_names(self._function)
-
-
-def _changes(old: Signature, new: Signature) -> list[int]:
-    pairs = enumerate(zip(old.types, new.types, strict=True))
-    return [i for i, (a, b) in pairs if a != b]
 
 
 def _inline(traced: Traced, leaves: Sequence[Any], types: Sequence[LeafType]) -> Any:

@@ -3,8 +3,7 @@
 Numba's code generator, llvmlite, is driven directly: a target machine of the host CPU,
 one O3 pass pipeline with loop vectorisation, and an engine of ours that links object
 code. Numba's own library objects give equal code, but run the pipeline twice, and
-importing Numba costs a first gradient 0.1 s; only its thread pool is used, from here,
-the one module that knows private names of Numba.
+importing Numba costs a first gradient 0.1 s.
 """
 
 from __future__ import annotations
@@ -13,10 +12,8 @@ import functools
 import hashlib
 import json
 import os
-import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,18 +72,6 @@ class _Linker:
         return int(self._engine.get_function_address(symbol))
 
 
-@dataclass(frozen=True)
-class ThreadPool:
-    """Numba's thread pool: its layer, number of threads, and functions' addresses."""
-
-    layer: str
-    size: int
-
-    parallel_for: int
-    get_num_threads: int
-    set_num_threads: int
-
-
 _lock = threading.RLock()
 _counts = Counts()
 _addresses: dict[tuple[str, str], int] = {}
@@ -110,51 +95,6 @@ def counts() -> Counts:
 def register_symbol(name: str, address: int) -> None:
     """Let IR `declare` the function `name`; object code stays free of the address."""
     llvm.add_symbol(name, address)
-
-
-def start_thread_pool() -> ThreadPool:
-    """Start the pool of Numba's threading layer, once per process."""
-    from numba.np.ufunc import parallel
-
-    with _sleeping_threads():
-        parallel._launch_threads()  # type: ignore[no-untyped-call]
-    return ThreadPool(
-        layer=str(parallel._threading_layer),
-        size=parallel.NUM_THREADS,
-        parallel_for=_known("numba_parallel_for"),
-        get_num_threads=_known("get_num_threads"),
-        set_num_threads=_known("set_num_threads"),
-    )
-
-
-@contextmanager
-def _sleeping_threads() -> Iterator[None]:
-    """Idle OpenMP threads sleep: spinning ones would hold cores that others need.
-
-    libgomp reads the variable when it is loaded; a choice of the user's stands.
-    """
-    name = "OMP_WAIT_POLICY"
-    chosen = name in os.environ or "GOMP_SPINCOUNT" in os.environ
-    if not chosen:
-        os.environ[name] = "passive"
-    try:
-        yield
-    finally:
-        if not chosen:
-            del os.environ[name]
-
-
-def _known(symbol: str) -> int:
-    found = llvm.address_of_symbol(symbol)
-    if found is None:
-        raise AttributeError(f"Numba's threading layer does not define {symbol}")
-    return int(found)
-
-
-def thread_pool_is_started() -> bool:
-    """Whether this process, or one that it was forked from, started the pool."""
-    parallel = sys.modules.get("numba.np.ufunc.parallel")
-    return bool(getattr(parallel, "_is_initialized", False))
 
 
 def content_hash(ir: str, level: int = 3) -> str:

@@ -34,7 +34,7 @@ from mgrad.compiler.loops import (
     statements,
 )
 
-PARALLEL_WORK = 40_000
+PARALLEL_WORK = 50_000
 """Units of work (about a third of a nanosecond) that are worth a thread."""
 
 

@@ -45,11 +45,19 @@ class Process(Words):
     RUN = auto()
     THREADS = auto()  # at most so many per launch; 1 never starts the pool
     POOL_BUSY = auto()  # 1 while a launch is in the pool
-    POOL_START = auto()  # fills the next four, or sets THREADS to 1
-    PARALLEL_FOR = auto()
-    POOL_GET_THREADS = auto()
-    POOL_SET_THREADS = auto()
-    GRAIN_FACTOR = auto()  # multiplies every grain; above 1 for a slow pool
+    POOL_READY = auto()  # 1 once the workers run
+    POOL_START = auto()  # starts them, or sets THREADS to 1
+    POOL_MUTEX = auto()  # guards the words below
+    POOL_WAKE = auto()  # a condition: a launch is open
+    POOL_DONE = auto()  # a condition: a worker has left it
+    POOL_TURN = auto()  # counts launches
+    POOL_OPEN = auto()  # 1 while workers may join
+    POOL_ACTIVE = auto()  # workers that have joined
+    POOL_NEXT = auto()  # the next chunk to take
+    POOL_STEP = auto()
+    POOL_BUFFERS = auto()
+    POOL_SIZE = auto()
+    POOL_CHUNKS = auto()
     BLAS_LOCK = auto()
     BLAS_USERS = auto()  # products that run now, each on one thread of BLAS
     BLAS_THREADS = auto()  # what BLAS had before the first of them
@@ -206,6 +214,8 @@ _OFFSETS = {
     "DESCR_BYTEORDER": _HEAD + _POINTER + 2,
     "DESCR_TYPE_NUM": _HEAD + _POINTER + 4,
 }
+CHUNKS_PER_THREAD = 4
+"""At most: a late or slow worker leaves the rest to the others."""
 _CONTIGUOUS_AND_ALIGNED = 0x0001 | 0x0100
 
 WORD_HELPERS = """
@@ -251,6 +261,7 @@ def fill(text: str, *more: type[Words]) -> str:
     numbers: dict[str, int] = {
         **_OFFSETS,
         "CONTIGUOUS_AND_ALIGNED": _CONTIGUOUS_AND_ALIGNED,
+        "CHUNKS_PER_THREAD": CHUNKS_PER_THREAD,
         "NATIVE": ord("="),
         "ORDERLESS": ord("|"),
         **Opcode.__members__,

@@ -70,7 +70,9 @@ def split(m: int, n: int, k: int, batch: int) -> tuple[int, int, int]:
     if batch > 1:
         return 2, batch, max(1, SHARE // max(m * n * k, 1))
     axis, dimension, other = (0, m, n) if m >= n else (1, n, m)
-    return axis, -(-dimension // UNIT), max(1, SHARE // (UNIT * other * k))
+    size = -(-dimension // UNIT)
+    share = -(-size // threads.get_num_threads())  # each block packs an operand again
+    return axis, size, max(1, share, SHARE // (UNIT * other * k))
 
 
 def part_ir() -> str:

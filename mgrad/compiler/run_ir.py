@@ -7,11 +7,12 @@ process it finds in arrays of words (`layout`).
 from __future__ import annotations
 
 from mgrad.compiler.layout import WORD_HELPERS, fill
+from mgrad.compiler.pool_ir import parallel_ir
 
 
 def run_ir() -> str:
     """`void mgrad_run(slots, steps, step_words, width, process)`."""
-    return fill(WORD_HELPERS + _RUN)
+    return fill(WORD_HELPERS + parallel_ir() + _RUN)
 
 
 _RUN = """
@@ -81,11 +82,12 @@ gathered:
 
 count.chunks:
   %threads = call i64 @word(ptr %process, i64 ${Process.THREADS})
-  %factor = call i64 @word(ptr %process, i64 ${Process.GRAIN_FACTOR})
-  %least = mul nuw i64 %grain, %factor
-  %wanted = udiv i64 %size, %least
-  %chunks = call i64 @llvm.umin.i64(i64 %threads, i64 %wanted)
-  %worth = icmp ugt i64 %chunks, 1
+  %most = mul nuw i64 %threads, ${CHUNKS_PER_THREAD}
+  %wanted = udiv i64 %size, %grain
+  %chunks = call i64 @llvm.umin.i64(i64 %most, i64 %wanted)
+  %divisible = icmp ugt i64 %chunks, 1
+  %several = icmp ugt i64 %threads, 1
+  %worth = and i1 %divisible, %several
   br i1 %worth, label %parallel, label %serial
 
 parallel:
@@ -102,94 +104,6 @@ serial:
 
 done:
   ret void
-}
-
-; Splits one launch over the pool. False if the pool is busy or cannot be started:
-; one of Numba's layers aborts the process when two threads enter it.
-define internal i1 @parallel(ptr %step, ptr %buffers, i64 %size, i64 %chunks,
-                             ptr %process) {
-entry:
-  %task = alloca [4 x ptr], align 8
-  %args = alloca ptr, align 8
-  %dims = alloca i64, align 8
-  %stride = alloca i64, align 8
-  %busy = getelementptr inbounds i64, ptr %process, i64 ${Process.POOL_BUSY}
-  %won = call i1 @acquire(ptr %busy)
-  br i1 %won, label %inside, label %refused
-
-inside:
-  %found = call ptr @pointer(ptr %process, i64 ${Process.PARALLEL_FOR})
-  %started = icmp ne ptr %found, null
-  br i1 %started, label %check, label %start
-
-start:
-  %starter = call ptr @pointer(ptr %process, i64 ${Process.POOL_START})
-  call void %starter()
-  br label %check
-
-check:
-  %for = call ptr @pointer(ptr %process, i64 ${Process.PARALLEL_FOR})
-  %threads = call i64 @word(ptr %process, i64 ${Process.THREADS})
-  %allowed = call i64 @llvm.umin.i64(i64 %threads, i64 %chunks)
-  %ready = icmp ne ptr %for, null
-  %several = icmp ugt i64 %allowed, 1
-  %go = and i1 %ready, %several
-  br i1 %go, label %run, label %leave
-
-run:
-  call void @set_pointer(ptr %task, i64 0, ptr %step)
-  call void @set_pointer(ptr %task, i64 1, ptr %buffers)
-  %size.pointer = inttoptr i64 %size to ptr
-  call void @set_pointer(ptr %task, i64 2, ptr %size.pointer)
-  %allowed.pointer = inttoptr i64 %allowed to ptr
-  call void @set_pointer(ptr %task, i64 3, ptr %allowed.pointer)
-  ; The pool moves args[0] by one byte per chunk, which tells a chunk its number.
-  store ptr %task, ptr %args, align 8
-  store i64 %allowed, ptr %dims, align 8
-  store i64 1, ptr %stride, align 8
-  ; OpenMP's layer leaves its thread count behind as the caller's own setting.
-  %get = call ptr @pointer(ptr %process, i64 ${Process.POOL_GET_THREADS})
-  %setting = call i32 %get()
-  call void %for(ptr @chunk, ptr %args, ptr %dims, ptr %stride, ptr %task,
-                 i64 0, i64 1, i64 %allowed)
-  %set = call ptr @pointer(ptr %process, i64 ${Process.POOL_SET_THREADS})
-  call void %set(i32 %setting)
-  br label %leave
-
-leave:
-  store atomic i64 0, ptr %busy release, align 8
-  ret i1 %go
-
-refused:
-  ret i1 false
-}
-
-; Chunks [first, first + dims[0]) of a task, with the signature of a gufunc's loop.
-define internal void @chunk(ptr %args, ptr %dims, ptr %strides, ptr %task) {
-  %here = load ptr, ptr %args, align 8
-  %here.int = ptrtoint ptr %here to i64
-  %task.int = ptrtoint ptr %task to i64
-  %first = sub i64 %here.int, %task.int
-  %count = load i64, ptr %dims, align 8
-  %last = add i64 %first, %count
-  %step = call ptr @pointer(ptr %task, i64 0)
-  %buffers = call ptr @pointer(ptr %task, i64 1)
-  %size = call i64 @word(ptr %task, i64 2)
-  %chunks = call i64 @word(ptr %task, i64 3)
-  %lo = call i64 @part(i64 %size, i64 %first, i64 %chunks)
-  %hi = call i64 @part(i64 %size, i64 %last, i64 %chunks)
-  %kernel = call ptr @pointer(ptr %step, i64 ${LaunchStep.ADDRESS})
-  %extents.at = call i64 @word(ptr %step, i64 ${LaunchStep.EXTENTS})
-  %extents = getelementptr inbounds i64, ptr %step, i64 %extents.at
-  call void %kernel(ptr %buffers, ptr %extents, i64 %lo, i64 %hi)
-  ret void
-}
-
-; floor(size * part / chunks)
-define internal i64 @part(i64 %size, i64 %part, i64 %chunks) alwaysinline {
-  %product = mul nuw i64 %size, %part
-  %bound = udiv i64 %product, %chunks
-  ret i64 %bound
 }
 
 ; BLAS is column-major, so the row-major C = A B is asked for as C' = B' A'.

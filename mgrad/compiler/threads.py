@@ -1,31 +1,33 @@
 """How many threads a launch may use, and the pool that runs them.
 
-The pool is Numba's. It starts at the first launch that is large enough, is entered by
-one launch at a time (others run serially meanwhile), and is never entered in a forked
-child: OpenMP's layer would end that process.
+The pool starts at the first launch that is large enough, and is entered by one launch
+at a time (others run serially meanwhile). A forked child has no workers: its launches
+are serial. `pool_ir` says why the pool is our own.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 import os
 import sys
+import threading
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 
 from mgrad.compiler import codegen
 from mgrad.compiler.layout import Process
+from mgrad.compiler.pool_ir import worker_ir
 
 SHARE = 25_000.0
 """Nanoseconds of work per thread from which a launch gains by being split.
 
-A launch costs 1.5 to 2.5 microseconds while OpenMP's threads are awake, 20 to 30 once
-they sleep; TBB the like. The workqueue layer takes 60 to 100 each time.
+A launch costs about 2 microseconds while the workers are awake, 5 to 20 once they
+sleep.
 """
-
-_SLOW_LAYERS = {"workqueue": 4}  # times the share
 
 words = np.zeros(len(Process), np.int64)
 """The words that native code shares with this process; `executor` fills in the rest."""
@@ -76,31 +78,50 @@ def _positive(variable: str) -> int | None:
 
 
 def _start() -> None:
-    """Start the pool, or make every launch serial if that fails."""
+    """Start the workers, or make every launch serial if that fails."""
     try:
-        pool = codegen.start_thread_pool()
+        worker = _worker()
+        for lock in (Process.POOL_MUTEX, Process.POOL_WAKE, Process.POOL_DONE):
+            words[lock] = _new_lock(lock)
+        for number in range(1, _pool_size()):
+            name = f"mgrad-{number}"
+            threading.Thread(target=worker, daemon=True, name=name).start()
     except Exception as error:  # the launch that asked goes on serially
         words[Process.THREADS] = 1
         warnings.warn(f"no thread pool, kernels run serially: {error}", stacklevel=1)
         return
-    words[Process.THREADS] = min(words[Process.THREADS], pool.size)
-    words[Process.GRAIN_FACTOR] = _SLOW_LAYERS.get(pool.layer, 1)
-    words[Process.POOL_GET_THREADS] = pool.get_num_threads
-    words[Process.POOL_SET_THREADS] = pool.set_num_threads
-    words[Process.PARALLEL_FOR] = pool.parallel_for  # last: says that the others are in
+    words[Process.POOL_READY] = 1
+
+
+def _worker() -> Callable[[], None]:
+    """What a thread of the pool runs: native code, which holds no lock of Python."""
+    address = codegen.load({"mgrad_worker": worker_ir()}, level=0)["mgrad_worker"]
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
+    return functools.partial(function, words.ctypes.data)
+
+
+_locks: dict[Process, ctypes.Array[ctypes.c_char]] = {}
+
+
+def _new_lock(lock: Process) -> int:
+    """A mutex or a condition of the C library; none takes more than 128 bytes."""
+    library = ctypes.CDLL(None)
+    memory = _locks[lock] = ctypes.create_string_buffer(256)
+    kind = "mutex" if lock is Process.POOL_MUTEX else "cond"
+    getattr(library, f"pthread_{kind}_init")(memory, None)
+    return ctypes.addressof(memory)
 
 
 def _after_fork_in_child() -> None:
     global _forked_from_pool
     words[Process.POOL_BUSY] = words[Process.BLAS_LOCK] = words[Process.BLAS_USERS] = 0
-    if codegen.thread_pool_is_started():
+    if words[Process.POOL_READY]:
         _forked_from_pool = True
         words[Process.THREADS] = 1
 
 
 _start_callback = ctypes.CFUNCTYPE(None)(_start)
 words[Process.POOL_START] = ctypes.cast(_start_callback, ctypes.c_void_p).value or 0
-words[Process.GRAIN_FACTOR] = 1
 words[Process.THREADS] = min(_positive("MGRAD_NUM_THREADS") or _MANY, _pool_size())
 
 if hasattr(os, "register_at_fork"):

@@ -66,15 +66,14 @@ globals().update(_public)
 from mgrad.numpy import linalg  # noqa: E402
 
 
-
 def __getattr__(name: str) -> _Any:
     """Names that are missing say what is nearest."""
     from mgrad.errors import MissingAttributeError
     from mgrad.protocols import nearest
 
     raise MissingAttributeError(
-        f"mgrad.numpy has no {name!r}.{nearest(name, __all__)} A function that does not "
-        "meet traced values can come from numpy itself."
+        f"mgrad.numpy has no {name!r}.{nearest(name, __all__)} A function that does "
+        "not meet traced values can come from numpy itself."
     )
 
 

@@ -266,7 +266,8 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Ex
     Each function sees all of x; the branch that is not chosen has no gradient.
     """
     node = as_node(x)
-    conditions = list(condlist) if isinstance(condlist, (list, tuple)) else [condlist]
+    single = np.ndim(condlist[0]) < node.ndim  # the items of one condition
+    conditions = [condlist] if single else list(condlist)
     choices = [c(node, *args, **kw) if callable(c) else c for c in funclist]
     if len(choices) not in (len(conditions), len(conditions) + 1):
         fail(

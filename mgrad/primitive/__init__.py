@@ -45,12 +45,12 @@ from mgrad.primitive.values import (
     broadcast_shapes,
     broadcast_to,
     concrete_array,
-    refused_array,
     convert,
     full_like,
     is_traced,
     is_weak,
     promotion_operand,
+    refused_array,
     result_type,
     shape_of,
 )

@@ -72,8 +72,8 @@ def refused_array(array: Any) -> str:
     """What is wrong with a masked array or a matrix."""
     if isinstance(array, np.ma.MaskedArray):
         return (
-            "a masked array, whose mask would be lost. Pass np.asarray(x.filled(0)) and "
-            "the mask as another argument, and choose with np.where or where=."
+            "a masked array, whose mask would be lost. Pass np.asarray(x.filled(0)) "
+            "and the mask as another argument, and choose with np.where or where=."
         )
     return (
         "a numpy.matrix, whose * is the product of matrices. Pass np.asarray(x), and "

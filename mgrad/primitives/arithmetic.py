@@ -133,7 +133,7 @@ power = Elementwise(
 )
 
 
-def _power_slope(x, y):  # type: ignore[no-untyped-def]
+def _power_slope(x, y):
     """y x^(y - 1), and 0 at the origin, where it is 0 times infinity."""
     origin = (x == 0) & (y == 0)
     return where(origin, 0.0, y * power(x, where(origin, 1.0, y - 1)))
