@@ -38,6 +38,7 @@ from mgrad.api.names import (
     leaf_paths,
     parameter_names,
 )
+from mgrad.compiler.build import build
 from mgrad.errors import ArgumentError, CompileError, DepthError, RandomnessWarning
 from mgrad.expr import Expr, argument_source, leaked, new_input, trace, user_line
 from mgrad.graph import Graph
@@ -113,8 +114,6 @@ def _program(graph: Graph, interpreting: bool) -> Any:
     """The one place that knows the compiler."""
     if interpreting:
         return Interpreted(graph)
-    from mgrad.compiler.build import build
-
     return build(graph)
 
 
