@@ -733,3 +733,15 @@ def test_import_starts_no_threads_and_no_numba():
         print(threading.active_count(), started(), "numba" in sys.modules)
     """
     assert run_script(script) == "1 False False".split()
+
+
+def test_blas_is_found_without_the_package_and_the_package_works_after_it():
+    script = """
+        from mgrad.compiler import blas
+        print(blas.gemm("float64") != 0, "scipy.linalg" in sys.modules)
+        import scipy.linalg
+        from scipy.linalg import cython_blas
+        found = "dgemm" in cython_blas.__pyx_capi__
+        print(scipy.linalg.solve(np.eye(1), [2.0])[0], found)
+    """
+    assert run_script(script) == "True False 2.0 True".split()

@@ -8,7 +8,12 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
+import importlib.util
+import sys
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
 
 from mgrad.errors import CompileError
 
@@ -23,8 +28,8 @@ _capsule_pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
 @functools.cache
 def routine(name: str) -> int:
     """The address of a BLAS or LAPACK routine such as "dtrsm" or "dpotrf"."""
-    for table in ("cython_blas", "cython_lapack"):  # imported at first use: 0.2 s
-        exports = importlib.import_module(f"scipy.linalg.{table}").__pyx_capi__
+    for table in ("cython_blas", "cython_lapack"):
+        exports = _table(table).__pyx_capi__
         if name in exports:
             return _address(name, exports[name])
     raise CompileError(f"{name!r} is neither a BLAS nor a LAPACK routine of SciPy")
@@ -40,6 +45,30 @@ def gemv(dtype: str) -> int:
     return routine({"float64": "dgemv", "float32": "sgemv"}[dtype])
 
 
+@functools.cache
+def _table(name: str) -> Any:
+    """An extension module of `scipy.linalg`, without the package around it.
+
+    The package's own import takes 0.2 s of a first gradient. The module is entered
+    where a later import of the package finds it.
+    """
+    full = f"scipy.linalg.{name}"
+    if "scipy.linalg" in sys.modules or full in sys.modules:
+        return importlib.import_module(full)
+    folder = Path(importlib.import_module("scipy").__path__[0]) / "linalg"
+    spec = PathFinder.find_spec(full, [str(folder)])
+    if spec is None or spec.loader is None:
+        return importlib.import_module(full)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[full] = module
+    try:
+        spec.loader.exec_module(module)
+    except ImportError:
+        del sys.modules[full]
+        return importlib.import_module(full)
+    return module
+
+
 @dataclass(frozen=True)
 class ThreadControl:
     """Addresses of the functions that read and set BLAS's number of threads."""
@@ -51,7 +80,7 @@ class ThreadControl:
 @functools.cache
 def thread_control() -> ThreadControl | None:
     """OpenBLAS's own; None for another BLAS."""
-    module = importlib.import_module("scipy.linalg.cython_blas")
+    module = _table("cython_blas")
     try:
         library = ctypes.CDLL(module.__file__)  # finds what the module is linked with
     except (OSError, TypeError):
