@@ -7,6 +7,7 @@ import io
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -20,7 +21,7 @@ def test_there_are_examples():
 @pytest.mark.parametrize("code, printed", EXAMPLES)
 def test_example(code, printed):
     out = io.StringIO()
-    with contextlib.redirect_stdout(out):
+    with contextlib.redirect_stdout(out), np.printoptions(precision=8, suppress=False):
         exec(code, {})
     found = re.sub(r"kernel_[0-9a-f]{16}", "kernel_...", out.getvalue())
     pairs = zip(found.split(), printed.split(), strict=True)
