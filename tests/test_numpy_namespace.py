@@ -23,6 +23,13 @@ DTYPES = ("float64", "float32", "int64", "int32", "bool")
 SUPPORTED = frozenset(np.dtype(d) for d in DTYPES)
 
 
+@pytest.fixture(autouse=True)
+def own_print_options():
+    """Every function of NumPy is called, also the one that sets how arrays print."""
+    with np.printoptions():
+        yield
+
+
 def sample(dtype: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     """Small numbers of both signs, with zeros and ties."""
     rng = np.random.default_rng(seed)
