@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mgrad as mg
-from mgrad.compiler import codegen, parallel_gemm
+from mgrad.compiler import codegen, gemm
 
 
 def compiled_by(call):
@@ -37,7 +37,7 @@ def mlp_arguments(batch):
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("MGRAD_CACHE_DIR", str(tmp_path))
-    parallel_gemm.address()  # part of the runtime, compiled once in a process
+    gemm.address()  # part of the runtime, compiled once in a process
 
 
 @pytest.mark.parametrize("first, second", [(128, 100), (100, 37), (64, 1024)])

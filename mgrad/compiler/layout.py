@@ -129,8 +129,7 @@ class Opcode(IntEnum):
     """The kinds of native step."""
 
     LAUNCH = 1
-    GEMM = 2
-    GEMV = 3
+    GEMV = 2
 
 
 class LaunchStep(Words):
@@ -147,7 +146,10 @@ class LaunchStep(Words):
 
 
 class GemvStep(Words):
-    """As GemmStep, for y = alpha op(MATRIX) x + beta y."""
+    """y = alpha op(MATRIX) x + beta y, column-major; strides in bytes.
+
+    BLAS reads its arguments in place.
+    """
 
     OPCODE = auto()
     LENGTH = auto()
@@ -169,31 +171,6 @@ class GemvStep(Words):
     STRIDE_Y = auto()
     CLEAR = auto()  # how many elements of y to set to 0 first
     ITEMSIZE = auto()
-
-
-class GemmStep(Words):
-    """Column-major arguments of BLAS, which reads them in place; strides in bytes."""
-
-    OPCODE = auto()
-    LENGTH = auto()
-    ADDRESS = auto()
-    TRANS_A = auto()
-    TRANS_B = auto()
-    M = auto()
-    N = auto()
-    K = auto()
-    ALPHA = auto()
-    A = auto()
-    LDA = auto()
-    B = auto()
-    LDB = auto()
-    BETA = auto()
-    C = auto()
-    LDC = auto()
-    BATCH = auto()
-    STRIDE_A = auto()
-    STRIDE_B = auto()
-    STRIDE_C = auto()
 
 
 _HEAD = object.__basicsize__  # 16, or 32 in a free-threaded build
@@ -268,7 +245,7 @@ def fill(text: str, *more: type[Words]) -> str:
         **PythonScalar.__members__,
     }
     layouts: list[type[Words]] = [Process, State, InputSpec, OutputSpec]
-    layouts += [LaunchStep, GemmStep, GemvStep, *more]
+    layouts += [LaunchStep, GemvStep, *more]
     for layout in layouts:
         numbers |= {f"{layout.__name__}.{word.name}": word for word in layout}
     return re.sub(r"\$\{([\w.]+)\}", lambda match: str(int(numbers[match[1]])), text)

@@ -32,15 +32,10 @@ decode:
   %step = getelementptr inbounds i64, ptr %steps, i64 %at
   %opcode = call i64 @word(ptr %step, i64 0)
   switch i64 %opcode, label %advance [ i64 ${LAUNCH}, label %launch
-                                       i64 ${GEMM}, label %gemm
                                        i64 ${GEMV}, label %gemv ]
 
 launch:
   call void @launch(ptr %step, ptr %slots, ptr %buffers, ptr %process)
-  br label %advance
-
-gemm:
-  call void @gemm(ptr %step, ptr %slots)
   br label %advance
 
 gemv:
@@ -101,53 +96,6 @@ serial:
   %extents = getelementptr inbounds i64, ptr %step, i64 %extents.at
   call void %kernel(ptr %buffers, ptr %extents, i64 0, i64 %size)
   br label %done
-
-done:
-  ret void
-}
-
-; BLAS is column-major, so the row-major C = A B is asked for as C' = B' A'.
-define internal void @gemm(ptr %step, ptr %slots) {
-entry:
-  %blas = call ptr @pointer(ptr %step, i64 ${GemmStep.ADDRESS})
-  %trans.a = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.TRANS_A}
-  %trans.b = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.TRANS_B}
-  %m = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.M}
-  %n = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.N}
-  %k = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.K}
-  %alpha = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.ALPHA}
-  %beta = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.BETA}
-  %lda = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.LDA}
-  %ldb = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.LDB}
-  %ldc = getelementptr inbounds i64, ptr %step, i64 ${GemmStep.LDC}
-  %batch = call i64 @word(ptr %step, i64 ${GemmStep.BATCH})
-  %stride.a = call i64 @word(ptr %step, i64 ${GemmStep.STRIDE_A})
-  %stride.b = call i64 @word(ptr %step, i64 ${GemmStep.STRIDE_B})
-  %stride.c = call i64 @word(ptr %step, i64 ${GemmStep.STRIDE_C})
-  %slot.a = call i64 @word(ptr %step, i64 ${GemmStep.A})
-  %slot.b = call i64 @word(ptr %step, i64 ${GemmStep.B})
-  %slot.c = call i64 @word(ptr %step, i64 ${GemmStep.C})
-  %a.first = call ptr @pointer(ptr %slots, i64 %slot.a)
-  %b.first = call ptr @pointer(ptr %slots, i64 %slot.b)
-  %c.first = call ptr @pointer(ptr %slots, i64 %slot.c)
-  br label %next
-
-next:
-  %i = phi i64 [ 0, %entry ], [ %i.next, %multiply ]
-  %a = phi ptr [ %a.first, %entry ], [ %a.next, %multiply ]
-  %b = phi ptr [ %b.first, %entry ], [ %b.next, %multiply ]
-  %c = phi ptr [ %c.first, %entry ], [ %c.next, %multiply ]
-  %more = icmp ult i64 %i, %batch
-  br i1 %more, label %multiply, label %done
-
-multiply:
-  call void %blas(ptr %trans.b, ptr %trans.a, ptr %n, ptr %m, ptr %k, ptr %alpha,
-                  ptr %b, ptr %ldb, ptr %a, ptr %lda, ptr %beta, ptr %c, ptr %ldc)
-  %i.next = add nuw i64 %i, 1
-  %a.next = getelementptr i8, ptr %a, i64 %stride.a
-  %b.next = getelementptr i8, ptr %b, i64 %stride.b
-  %c.next = getelementptr i8, ptr %c, i64 %stride.c
-  br label %next
 
 done:
   ret void

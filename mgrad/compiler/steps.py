@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from mgrad.compiler import blas, parallel_gemm
-from mgrad.compiler.layout import GemmStep, GemvStep, LaunchStep, Opcode
+from mgrad.compiler import blas, gemm
+from mgrad.compiler.layout import GemvStep, LaunchStep, Opcode
 
 Array = NDArray[Any]
 
@@ -237,10 +237,7 @@ def encode(step: Step) -> list[int]:
             return _encode_row_product(step)
         if step.n == 1:
             return _encode_column_product(step)
-        products = step.m * step.n * step.k * step.batch
-        if products > parallel_gemm.SERIAL_PRODUCTS and parallel_gemm.available():
-            return _encode_launch(_as_launch(step))
-        return _encode_gemm(step)
+        return _encode_launch(_as_launch(step))
     return []
 
 
@@ -257,9 +254,10 @@ def _encode_launch(step: Launch) -> list[int]:
 
 
 def _as_launch(step: Gemm) -> Launch:
-    """A large product: blocks of rows, of columns, or matrices of the batch."""
+    """Blocks of rows, of columns, or matrices of the batch; a small product is one."""
     itemsize = np.dtype(step.dtype).itemsize
-    axis, size, grain = parallel_gemm.split(step.m, step.n, step.k, step.batch)
+    axis, size, grain = gemm.split(step.m, step.n, step.k, step.batch)
+    shared = gemm.is_shared(step.m, step.n, step.k, step.batch)
     row_a, row_c = (1 if step.trans_a else step.lda), step.ldc
     column_b = step.ldb if step.trans_b else 1
     steps = (
@@ -267,12 +265,12 @@ def _as_launch(step: Gemm) -> Launch:
         (0, column_b, 1),
         (step.stride_a, step.stride_b, step.stride_c),
     )[axis]
-    words = parallel_gemm.PartWords
+    words = gemm.PartWords
     values = {
         words.ADDRESS: blas.gemm(step.dtype),
-        words.PROCESS: parallel_gemm.words_address(),
+        words.PROCESS: gemm.words_address() if shared else 0,
         words.AXIS: axis,
-        words.UNIT: 1 if axis == 2 else parallel_gemm.UNIT,
+        words.UNIT: 1 if axis == 2 else gemm.UNIT,
         words.DIMENSION: (step.m, step.n, step.batch)[axis],
         words.STEP_A: steps[0] * itemsize,
         words.STEP_B: steps[1] * itemsize,
@@ -283,8 +281,8 @@ def _as_launch(step: Gemm) -> Launch:
         words.N: step.n,
         words.K: step.k,
         words.ALPHA: _bits(step.alpha, itemsize),
-        words.LDA: step.lda,
-        words.LDB: step.ldb,
+        words.LDA: max(step.lda, _stored(step.m, step.k, step.trans_a)[1]),
+        words.LDB: max(step.ldb, _stored(step.k, step.n, step.trans_b)[1]),
         words.BETA: _bits(step.beta, itemsize),
         words.LDC: step.ldc,
         words.BATCH: step.batch,
@@ -294,34 +292,8 @@ def _as_launch(step: Gemm) -> Launch:
     }
     extents = tuple(values[word] for word in words)
     buffers = (step.a, step.b, step.c)
-    return Launch("gemm", parallel_gemm.address(), buffers, extents, size, grain)
-
-
-def _encode_gemm(step: Gemm) -> list[int]:
-    itemsize = np.dtype(step.dtype).itemsize
-    values = {
-        GemmStep.OPCODE: Opcode.GEMM,
-        GemmStep.LENGTH: len(GemmStep),
-        GemmStep.ADDRESS: blas.gemm(step.dtype),
-        GemmStep.TRANS_A: ord("T" if step.trans_a else "N"),
-        GemmStep.TRANS_B: ord("T" if step.trans_b else "N"),
-        GemmStep.M: step.m,
-        GemmStep.N: step.n,
-        GemmStep.K: step.k,
-        GemmStep.ALPHA: _bits(step.alpha, itemsize),
-        GemmStep.A: step.a,
-        GemmStep.LDA: max(step.lda, _stored(step.m, step.k, step.trans_a)[1]),
-        GemmStep.B: step.b,
-        GemmStep.LDB: max(step.ldb, _stored(step.k, step.n, step.trans_b)[1]),
-        GemmStep.BETA: _bits(step.beta, itemsize),
-        GemmStep.C: step.c,
-        GemmStep.LDC: step.ldc,
-        GemmStep.BATCH: step.batch,
-        GemmStep.STRIDE_A: step.stride_a * itemsize,
-        GemmStep.STRIDE_B: step.stride_b * itemsize,
-        GemmStep.STRIDE_C: step.stride_c * itemsize,
-    }
-    return [values[word] for word in GemmStep]
+    grain = grain if shared else 0
+    return Launch("gemm", gemm.address(), buffers, extents, size, grain)
 
 
 def _encode_row_product(step: Gemm) -> list[int]:

@@ -1,8 +1,8 @@
-"""Large matrix products as launches: each thread multiplies a block by itself.
+"""Matrix products as launches: each thread multiplies a block of a large one.
 
-BLAS runs on one thread inside its block, so that there is one pool of threads in the
-process, which sleeps when idle. Two pools (ours and BLAS's own) hold the cores against
-each other: on two cores, a training step of 4 ms took 20 to 400.
+There BLAS runs on one thread inside its block, so that there is one pool of threads
+in the process, which sleeps when idle. Two pools (ours and BLAS's own) hold the cores
+against each other: on two cores, a training step of 4 ms took 20 to 400.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class PartWords(Words):
     """The extents of `mgrad_gemm_part`; BLAS reads its arguments in place."""
 
     ADDRESS = auto()
-    PROCESS = auto()
+    PROCESS = auto()  # 0 leaves the threads of BLAS alone
     AXIS = auto()  # what is split: 0 rows, 1 columns, 2 the batch
     UNIT = auto()
     DIMENSION = auto()
@@ -50,23 +50,26 @@ class PartWords(Words):
     STRIDE_C = auto()
 
 
-def available() -> bool:
-    """Whether the number of threads of BLAS can be limited."""
-    return blas.thread_control() is not None
+def is_shared(m: int, n: int, k: int, batch: int) -> bool:
+    """Whether our threads share a product; else BLAS has it, with threads of its own.
+
+    It is if BLAS would use several and their number can be limited meanwhile.
+    """
+    return m * n * k * batch > SERIAL_PRODUCTS and blas.thread_control() is not None
 
 
 @functools.cache
 def address() -> int:
     """The kernel; what it needs of BLAS is entered into the process's words."""
     control = blas.thread_control()
-    assert control is not None
-    threads.words[Process.BLAS_GET_THREADS] = control.get_num_threads
-    threads.words[Process.BLAS_SET_THREADS] = control.set_num_threads
+    if control is not None:
+        threads.words[Process.BLAS_GET_THREADS] = control.get_num_threads
+        threads.words[Process.BLAS_SET_THREADS] = control.set_num_threads
     return codegen.load({"mgrad_gemm_part": part_ir()}, level=0)["mgrad_gemm_part"]
 
 
 def split(m: int, n: int, k: int, batch: int) -> tuple[int, int, int]:
-    """Axis, size of the launch and grain for a product of these dimensions."""
+    """Axis, size of the launch, and its grain if the product is shared."""
     if batch > 1:
         return 2, batch, max(1, SHARE // max(m * n * k, 1))
     axis, dimension, other = (0, m, n) if m >= n else (1, n, m)
@@ -162,6 +165,13 @@ done:
 ; The first user limits BLAS to one thread, the last one gives it back what it had.
 define internal void @change_users(ptr %process, i64 %change) {
 entry:
+  %shared = icmp ne ptr %process, null
+  br i1 %shared, label %limited, label %free
+
+free:
+  ret void
+
+limited:
   %lock = getelementptr inbounds i64, ptr %process, i64 ${Process.BLAS_LOCK}
   %users = getelementptr inbounds i64, ptr %process, i64 ${Process.BLAS_USERS}
   %saved = getelementptr inbounds i64, ptr %process, i64 ${Process.BLAS_THREADS}
