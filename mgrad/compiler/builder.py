@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,6 +85,18 @@ class Builder:
         variable, extent, ranged = self.loops.pop()
         loop = Loop(variable, extent, tuple(scope.statements), ranged)
         self.scopes[-1].statements.append(loop)
+
+    @contextmanager
+    def nest(
+        self, loops: Iterable[tuple[int, int]], ranged: bool = False
+    ) -> Iterator[None]:
+        """Loops over (variable, extent), the first outermost and, if asked, ranged."""
+        nested = tuple(loops)
+        for i, (variable, extent) in enumerate(nested):
+            self.open(variable, extent, ranged and i == 0)
+        yield
+        for _ in nested:
+            self.close()
 
     @property
     def depth(self) -> int:
@@ -198,6 +212,22 @@ class Builder:
     def one(self, like: Operand) -> Constant:
         """1 of the dtype of `like`."""
         return number(1, like.dtype)
+
+
+class _Recorder:
+    """Stands for the builder: names the operation of a scalar form."""
+
+    def __getattr__(self, operation: str) -> Any:
+        return lambda *operands: operation
+
+
+def operation_of(form: Any, *operands: Any) -> str | None:
+    """The operation that a scalar form ends in; None if it computes with operands."""
+    try:
+        found: str = form(_Recorder(), *operands)
+    except TypeError:
+        return None
+    return found
 
 
 def depth_of(operand: Operand) -> int:

@@ -265,6 +265,3 @@ def is_baked(constant: Constant) -> bool:
     if constant.dtype == "bool" or not math.isfinite(value):
         return True
     return bool(abs(value) <= BAKED and 2 * value == int(2 * value))
-
-
-__all__ = ["Accumulate", "Lowered", "collapse", "finish"]

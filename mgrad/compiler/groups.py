@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import prod
 
 from mgrad.compiler.affine import Affine, flat, strides
-from mgrad.compiler.storing import Analysis, Stored, analyse
+from mgrad.compiler.storing import Analysis, Stored
 from mgrad.compiler.walk import (
     identity,
     is_constant,
     is_fusible,
-    is_leaf,
     squeezed,
     storage,
 )
@@ -43,6 +43,15 @@ class Group:
     ancestors: int = 0
     work: int = 0
     loops: bool = True
+
+    @property
+    def reduced(self) -> tuple[int, ...]:
+        """The loops that its reductions combine over."""
+        return tuple(d for d in range(len(self.domain)) if d not in (self.kept or ()))
+
+    def loops_over(self, variables: Iterable[int]) -> list[tuple[int, int]]:
+        """Each variable with its extent."""
+        return [(d, self.domain[d]) for d in variables]
 
     @property
     def column_wise(self) -> bool:
@@ -101,11 +110,10 @@ class Grouping:
         group.loops = False
         reads: set[Expr] = set()
         for arg in root.args:
-            owner = storage(arg)
-            known = is_leaf(owner) or owner in self.stored
-            reads |= (
-                {owner} if known else {n for n, _ in analyse(arg, self.stored).accesses}
-            )
+            if self.stored.has_buffer(arg):
+                reads.add(storage(arg))
+            else:
+                reads |= {node for node, _ in self.stored.analysis(arg).accesses}
         group.roots.append(root)
         self.home[root] = group
         group.reads |= reads

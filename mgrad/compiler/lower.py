@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
 from mgrad.compiler.affine import Affine, flat, strides, variable
-from mgrad.compiler.builder import Builder, Place, number
-from mgrad.compiler.finish import Lowered, finish
+from mgrad.compiler.builder import Builder, Place, number, operation_of
+from mgrad.compiler.finish import Lowered, collapse, finish
 from mgrad.compiler.groups import Group, row_place
-from mgrad.compiler.loops import Buffer, Constant, Operand
+from mgrad.compiler.loops import Constant, Loop, Operand
 from mgrad.compiler.storing import start
 from mgrad.compiler.walk import Position as Index
 from mgrad.compiler.walk import (
@@ -20,7 +21,6 @@ from mgrad.compiler.walk import (
     is_leaf,
     moved,
     operands,
-    squeezed,
     storage,
 )
 from mgrad.expr import Expr
@@ -146,6 +146,12 @@ class Lowering(Builder):
         """A size as a value: a literal if small, otherwise read at run time."""
         return self.position(Affine(literal.number))
 
+    def update(self, node: Expr, place: Place, operation: str, value: Operand) -> None:
+        """Combine a value into an element of the node's buffer."""
+        target, dtype = self.buffer(node, True), node.dtype.name
+        before = self.load(target, dtype, place, changing=True)
+        self.store(target, place, self.let(operation, (before, value), dtype))
+
     def compute_root(self, root: Expr, position: Index) -> Operand:
         """A root's own expression; what it needs is computed first."""
         for need in operands(root, position):
@@ -181,12 +187,9 @@ def lower_elements(request: Request) -> Lowered:
     group = request.group
     builder = Lowering(request.stored)
     small = prod(group.domain) <= 256 and all(n <= 16 for n in group.domain)
-    for d, extent in enumerate(group.domain):
-        builder.open(d, extent, ranged=d == 0 and not small)
-    for root in group.roots:
-        emit_element(builder, root, request.written)
-    for _ in group.domain:
-        builder.close()
+    with builder.nest(enumerate(group.domain), ranged=not small):
+        for root in group.roots:
+            emit_element(builder, root, request.written)
     return finish(builder)
 
 
@@ -204,12 +207,9 @@ def lower_rows(request: Request) -> Lowered:
     group = request.group
     assert group.kept is not None
     builder = Lowering(request.stored)
-    for i, d in enumerate(group.kept):
-        builder.open(d, group.domain[d], ranged=i == 0)
-    for phase in range(max(group.phase.values()) + 1):
-        emit_phase(builder, request, phase)
-    for _ in group.kept:
-        builder.close()
+    with builder.nest(group.loops_over(group.kept), ranged=True):
+        for phase in range(max(group.phase.values()) + 1):
+            emit_phase(builder, request, phase)
     return finish(builder)
 
 
@@ -221,16 +221,12 @@ def emit_phase(builder: Lowering, request: Request, phase: int) -> None:
         r for r in inside if isinstance(r.primitive, Reduction) or r not in group.rows
     ]
     accumulators = open_accumulators(builder, passing)
-    reduced = [d for d in range(len(group.domain)) if d not in (group.kept or ())]
-    for d in reduced:
-        builder.open(d, group.domain[d])
-    for root in passing:
-        if root in accumulators:
-            accumulate(builder, root, accumulators[root])
-        else:
-            emit_element(builder, root, request.written)
-    for _ in reduced:
-        builder.close()
+    with builder.nest(group.loops_over(group.reduced)):
+        for root in passing:
+            if root in accumulators:
+                accumulate(builder, root, accumulators[root])
+            else:
+                emit_element(builder, root, request.written)
     for root in inside:
         if root in group.rows:
             finish_row(builder, request, root, accumulators.get(root))
@@ -259,12 +255,8 @@ def accumulate(builder: Lowering, root: Expr, name: str) -> None:
 
 def combination(root: Expr) -> str:
     """The operation by which a reduction combines."""
-
-    class Recorder:
-        def __getattr__(self, operation: str) -> Any:
-            return lambda total, x: operation
-
-    name: str = root.primitive.combine(Recorder(), None, None)
+    name = operation_of(root.primitive.combine, None, None)
+    assert name is not None, root
     return name
 
 
@@ -275,11 +267,9 @@ def finish_row(
     place = row_place(request.group, root)
     if accumulator is not None:
         value: Operand = builder.read(accumulator, root.dtype.name)
-        builder.remember((root, place), value)
     else:
-        position = row_position(request.group, root)
-        value = builder.compute_root(root, position)
-        builder.remember((root, place), value)
+        value = builder.compute_root(root, row_position(request.group, root))
+    builder.remember((root, place), value)
     if root in request.written:
         builder.store(builder.buffer(root, True), Place(place), value)
 
@@ -296,40 +286,28 @@ def lower_columns(request: Request) -> Lowered:
     kept = group.kept or ()
     tail = [d for i, d in enumerate(kept) if d - len(group.domain) == i - len(kept)]
     outer = [d for d in kept if d not in tail]
-    reduced = [d for d in range(len(group.domain)) if d not in kept]
     builder = Lowering(request.stored)
 
-    def nest(variables: Sequence[int], ranged: bool) -> None:
-        for i, d in enumerate(variables):
-            builder.open(d, group.domain[d], ranged=ranged and i == 0)
+    def columns() -> AbstractContextManager[None]:
+        return builder.nest(group.loops_over(tail), ranged=not outer)
 
-    def close(variables: Sequence[int]) -> None:
-        for _ in variables:
-            builder.close()
-
-    nest(outer, ranged=True)
-    reductions = [r for r in group.roots if isinstance(r.primitive, Reduction)]
-    nest(tail, ranged=not outer)
-    for root in reductions:
-        target = builder.buffer(root, True)
-        builder.store(target, Place(row_place(group, root)), start_value(root))
-    close(tail)
-    nest(reduced, ranged=False)
-    nest(tail, ranged=not outer)
-    for root in group.roots:
-        if isinstance(root.primitive, Reduction):
-            accumulate_in_memory(builder, group, root)
-        elif root not in group.rows:
-            emit_element(builder, root, request.written)
-    close(tail)
-    close(reduced)
-    if len(reductions) < len(group.rows):
-        nest(tail, ranged=not outer)
-        for root in group.roots:
-            if root in group.rows and not isinstance(root.primitive, Reduction):
-                finish_row(builder, request, root, None)
-        close(tail)
-    close(outer)
+    with builder.nest(group.loops_over(outer), ranged=True):
+        reductions = [r for r in group.roots if isinstance(r.primitive, Reduction)]
+        with columns():
+            for root in reductions:
+                target = builder.buffer(root, True)
+                builder.store(target, Place(row_place(group, root)), start_value(root))
+        with builder.nest(group.loops_over(group.reduced)), columns():
+            for root in group.roots:
+                if isinstance(root.primitive, Reduction):
+                    accumulate_in_memory(builder, group, root)
+                elif root not in group.rows:
+                    emit_element(builder, root, request.written)
+        if len(reductions) < len(group.rows):
+            with columns():
+                for root in group.roots:
+                    if root in group.rows and not isinstance(root.primitive, Reduction):
+                        finish_row(builder, request, root, None)
     return finish(builder)
 
 
@@ -337,11 +315,7 @@ def accumulate_in_memory(builder: Lowering, group: Group, root: Expr) -> None:
     """Combine the current element into the reduction's element of its buffer."""
     _, [(operand, position)] = start(root)
     value = builder.value(operand, position)
-    target, place = builder.buffer(root, True), Place(row_place(group, root))
-    dtype = root.dtype.name
-    total = builder.load(target, dtype, place, changing=True)
-    result = builder.let(combination(root), (total, value), dtype)
-    builder.store(target, place, result)
+    builder.update(root, Place(row_place(group, root)), combination(root), value)
 
 
 def lower_blocked(request: Request) -> list[Lowered]:
@@ -350,40 +324,29 @@ def lower_blocked(request: Request) -> list[Lowered]:
     first = Lowering(request.stored)
     reductions = [r for r in group.roots if isinstance(r.primitive, Reduction)]
     block = len(group.domain)
-    elements = prod(group.domain)
     accumulators = open_accumulators(first, reductions)
-    for d, extent in enumerate(group.domain):
-        first.open(d, extent)
-    for root in group.roots:
-        if root in accumulators:
-            accumulate(first, root, accumulators[root])
-        elif root not in group.rows:
-            emit_element(first, root, request.written)
-    for _ in group.domain:
-        first.close()
-    rows = max(1, BLOCK * collapsed_extent(first) // elements)
-    blocks = -(-collapsed_extent(first) // rows)
+    with first.nest(enumerate(group.domain)):
+        for root in group.roots:
+            if root in accumulators:
+                accumulate(first, root, accumulators[root])
+            elif root not in group.rows:
+                emit_element(first, root, request.written)
+    extent = collapsed_extent(first)
+    rows = max(1, BLOCK * extent // prod(group.domain))
+    blocks = -(-extent // rows)
     partials = {root: Partial(root, blocks) for root in reductions}
     for root in reductions:
         total = first.read(accumulators[root], root.dtype.name)
         target = first.buffer(partials[root], True)
-        first.store(target, Place(variable_place(block)), total)
+        first.store(target, Place(variable(block)), total)
     return [
         finish(first, block=(block, rows, blocks)),
         lower_totals(request, partials, blocks),
     ]
 
 
-def variable_place(number: int) -> Affine:
-    """The position that is a loop variable."""
-    return Affine(0, ((number, 1),))
-
-
 def collapsed_extent(builder: Lowering) -> int:
     """The extent of the outermost loop of the only nest, after collapsing."""
-    from mgrad.compiler.finish import collapse
-    from mgrad.compiler.loops import Loop
-
     nest = next(s for s in builder.scopes[0].statements if isinstance(s, Loop))
     extent = collapse(nest).extent
     assert isinstance(extent, int)
@@ -396,28 +359,13 @@ def lower_totals(
     """Combine the partial results, then what depends on the totals."""
     builder = Lowering(request.stored)
     accumulators = open_accumulators(builder, list(partials))
-    builder.open(0, blocks, ranged=True)  # not for threads: few blocks are not baked in
-    for root, partial in partials.items():
-        dtype = root.dtype.name
-        value = builder.load(builder.buffer(partial), dtype, Place(variable_place(0)))
-        builder.accumulate(accumulators[root], dtype, combination(root), value)
-    builder.close()
+    # Ranged, though never for several threads: so that few blocks are not baked in.
+    with builder.nest([(0, blocks)], ranged=True):
+        for root, partial in partials.items():
+            dtype = root.dtype.name
+            value = builder.load(builder.buffer(partial), dtype, Place(variable(0)))
+            builder.accumulate(accumulators[root], dtype, combination(root), value)
     for root in request.group.roots:
         if root in request.group.rows:
             finish_row(builder, request, root, accumulators.get(root))
     return finish(builder, serial=True)
-
-
-def buffers_of(builder: Lowering) -> tuple[Buffer, ...]:
-    """The kernel's arguments in order."""
-    return tuple(
-        Buffer(key_dtype(key), key in builder.written) for key in builder.buffers
-    )
-
-
-def key_dtype(key: BufferKey) -> str:
-    """The dtype of a buffer."""
-    return (key.root if isinstance(key, Partial) else key).dtype.name
-
-
-__all__ = ["BufferKey", "Lowering", "Partial", "Request", "lower", "squeezed"]

@@ -8,9 +8,9 @@ any others; a sum with a matrix product becomes accumulation into the other oper
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
 from mgrad.compiler.accumulation import Accumulation, add_into_region, contract_into
+from mgrad.compiler.builder import operation_of
 from mgrad.compiler.matrices import Letters, as_matrices, letters_of
 from mgrad.compiler.walk import is_leaf, storage
 from mgrad.expr import Expr, Params, make, set_origin, transforming
@@ -163,22 +163,12 @@ def reordered(x: Expr, letters: str, order: str) -> Expr:
 # --- accumulation -----------------------------------------------------------------
 
 
-class _Recorder:
-    """Stands for the loop language: names the operation of a scalar form."""
-
-    def __getattr__(self, operation: str) -> Any:
-        return lambda *operands: operation
-
-
 def is_sum(node: Expr) -> bool:
     """Whether a node adds two operands, by its scalar form."""
     primitive = node.primitive
     if not isinstance(primitive, Elementwise) or len(node.args) != 2:
         return False
-    try:
-        return bool(primitive.scalar(_Recorder(), *"xy") == "add")
-    except TypeError:
-        return False
+    return operation_of(primitive.scalar, *"xy") == "add"
 
 
 def accumulated(

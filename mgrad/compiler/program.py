@@ -12,7 +12,7 @@ import numpy as np
 from mgrad.compiler import steps as native
 from mgrad.compiler.executor import Executable
 from mgrad.compiler.loops import Function
-from mgrad.compiler.plan import HostStep, KernelStep, Plan, ProductStep
+from mgrad.compiler.plan import KernelStep, Plan, ProductStep
 from mgrad.compiler.python_printer import python_source
 from mgrad.expr import Expr
 from mgrad.graph import Graph, short_type
@@ -162,6 +162,3 @@ def operations(planned: Any, step: Any) -> int:
     if isinstance(planned, ProductStep):
         return 2 * int(step.m) * int(step.n) * int(step.k) * int(step.batch)
     return sum(prod(arg.shape) for arg in planned.node.args)
-
-
-__all__ = ["HostStep", "Kernel", "Profile", "Program", "StepProfile"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import prod
 
 from mgrad.compiler.affine import flat
 from mgrad.compiler.builder import Place, number
 from mgrad.compiler.finish import Lowered, finish
 from mgrad.compiler.lower import Lowering
-from mgrad.compiler.walk import Position, identity
+from mgrad.compiler.walk import Position, identity, squeezed
 from mgrad.expr import Expr
 from mgrad.primitive import Region
 
@@ -25,35 +26,28 @@ def lower_assembly(node: Expr, stored: set[Expr]) -> list[Lowered]:
     return kernels
 
 
-def open_loops(builder: Lowering, node: Expr) -> int:
-    """A loop for each axis of extent other than 1; how many."""
-    domain = [extent for extent in node.shape if extent != 1]
-    for d, extent in enumerate(domain):
-        builder.open(d, extent, ranged=d == 0)
-    return len(domain)
+def loops(node: Expr) -> Iterator[tuple[int, int]]:
+    """A variable for each axis of extent other than 1."""
+    return enumerate(squeezed(node.shape))
 
 
 def lower_fill(node: Expr) -> Lowered:
     """Zeros everywhere."""
     builder = Lowering(set())
-    depth = open_loops(builder, node)
     place = Place(flat(identity(node.shape), node.shape))
-    builder.store(builder.buffer(node, True), place, number(0, node.dtype.name))
-    for _ in range(depth):
-        builder.close()
+    with builder.nest(loops(node), ranged=True):
+        builder.store(builder.buffer(node, True), place, number(0, node.dtype.name))
     return finish(builder)
 
 
 def lower_copy(node: Expr, arg: Expr, region: Region, stored: set[Expr]) -> Lowered:
     """One operand, computed element by element, written into its region."""
     builder = Lowering(stored)
-    depth = open_loops(builder, arg)
     position = identity(arg.shape)
-    value = builder.value(arg, position)
     place = region_place(position, region, node)
-    builder.store(builder.buffer(node, True), place, value)
-    for _ in range(depth):
-        builder.close()
+    with builder.nest(loops(arg), ranged=True):
+        value = builder.value(arg, position)
+        builder.store(builder.buffer(node, True), place, value)
     return finish(builder)
 
 
@@ -63,15 +57,10 @@ def lower_region_sum(node: Expr, stored: set[Expr]) -> list[Lowered]:
     if not prod(part.shape):
         return []
     builder = Lowering(stored)
-    depth = open_loops(builder, part)
     position = identity(part.shape)
-    value = builder.value(part, position)
     place = region_place(position, Region(*node.params), node)
-    target, dtype = builder.buffer(node, True), node.dtype.name
-    before = builder.load(target, dtype, place)
-    builder.store(target, place, builder.let("add", (before, value), dtype))
-    for _ in range(depth):
-        builder.close()
+    with builder.nest(loops(part), ranged=True):
+        builder.update(node, place, "add", builder.value(part, position))
     return [finish(builder)]
 
 
@@ -100,20 +89,15 @@ def lower_updates(node: Expr, stored: set[Expr]) -> Lowered:
     batch, how = node.params
     rank = indices[0].ndim
     builder = Lowering(stored)
-    domain = [extent for extent in updates.shape if extent != 1]
     parallel = batch > 0 and updates.shape[0] != 1
-    for d, extent in enumerate(domain):
-        builder.open(d, extent, ranged=parallel and d == 0)
     position = identity(updates.shape)
     rest = (*position[:batch], *(0 for _ in indices), *position[rank:])
-    chosen = [builder.value(i, position[:rank]) for i in indices]
-    place = builder.dynamic_place(flat(rest, x.shape), chosen, x.shape, batch)
-    value = builder.value(updates, position)
-    target, dtype = builder.buffer(node, True), node.dtype.name
-    if how != "set":
-        before = builder.load(target, dtype, place, changing=True)
-        value = builder.let(how, (before, value), dtype)
-    builder.store(target, place, value)
-    for _ in domain:
-        builder.close()
+    with builder.nest(loops(updates), ranged=parallel):
+        chosen = [builder.value(i, position[:rank]) for i in indices]
+        place = builder.dynamic_place(flat(rest, x.shape), chosen, x.shape, batch)
+        value = builder.value(updates, position)
+        if how == "set":
+            builder.store(builder.buffer(node, True), place, value)
+        else:
+            builder.update(node, place, how, value)
     return finish(builder)

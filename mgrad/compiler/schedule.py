@@ -8,7 +8,7 @@ and back. Row-wise chains (softmax, normalisation) become phases over one row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from mgrad.compiler.groups import Group, Grouping
 from mgrad.compiler.storing import (
@@ -18,7 +18,6 @@ from mgrad.compiler.storing import (
     own_cost,
     required,
 )
-from mgrad.compiler.walk import is_leaf, storage
 from mgrad.expr import Expr
 from mgrad.graph import Graph
 from mgrad.primitive import Elementwise
@@ -54,28 +53,27 @@ def assign(graph: Graph, stored: Stored) -> list[Group]:
 def sorted_groups(groups: list[Group]) -> list[Group]:
     """Groups after those that they read from; otherwise in the order of creation."""
     order: list[Group] = []
-    done: set[int] = set()
-    for group in groups:
-        stack = [group]
-        while stack:
-            current = stack[-1]
-            waiting = (
-                [
-                    g
-                    for g in groups
-                    if current.ancestors >> g.number & 1 and g.number not in done
-                ]
-                if current.number not in done
-                else []
-            )
-            if waiting:
-                stack.extend(waiting)
-                continue
-            stack.pop()
-            if current.number not in done:
-                done.add(current.number)
-                order.append(current)
+    done = 0
+    stack = list(range(len(groups)))[::-1]
+    while stack:
+        number = stack.pop()
+        if done >> number & 1:
+            continue
+        waiting = groups[number].ancestors & ~done
+        if waiting:
+            stack += [number, *numbers(waiting)]
+        else:
+            done |= 1 << number
+            order.append(groups[number])
     return order
+
+
+def numbers(mask: int) -> Iterator[int]:
+    """The positions of the bits that are set, from the lowest."""
+    while mask:
+        lowest = mask & -mask
+        yield lowest.bit_length() - 1
+        mask ^= lowest
 
 
 def shared_values(groups: Iterable[Group], stored: Stored) -> set[Expr]:
@@ -122,8 +120,7 @@ def _inlined(root: Expr, group: Group, stored: Stored) -> Iterable[Expr]:
     """What a kernel computes for a root; an assembly computes each of its parts."""
     if group.loops:
         return stored.analysis(root).inlined
-    owners = ((arg, storage(arg)) for arg in root.args)
-    parts = [arg for arg, o in owners if not is_leaf(o) and o not in stored]
+    parts = [arg for arg in root.args if not stored.has_buffer(arg)]
     return dict.fromkeys(n for part in parts for n in stored.analysis(part).inlined)
 
 

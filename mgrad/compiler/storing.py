@@ -73,6 +73,11 @@ class Stored(set[Expr]):
         super().__init__(values)
         self._analyses: dict[Expr, Analysis] = {}
 
+    def has_buffer(self, node: Expr) -> bool:
+        """Whether the node can be read: it is stored, or an array that exists."""
+        owner = storage(node)
+        return is_leaf(owner) or owner in self
+
     def analysis(self, root: Expr) -> Analysis:
         """What a root reads when everything that is not stored is inlined."""
         if root not in self._analyses:
@@ -87,7 +92,7 @@ class Stored(set[Expr]):
                 del self._analyses[root]
 
 
-def analyse(root: Expr, stored: set[Expr]) -> Analysis:
+def analyse(root: Expr, stored: Stored) -> Analysis:
     """Walk from a root to the buffers that it reads."""
     domain, stack = start(root)
     seen = set(stack)
@@ -95,9 +100,8 @@ def analyse(root: Expr, stored: set[Expr]) -> Analysis:
     inlined: dict[Expr, None] = {root: None}
     while stack:
         node, position = stack.pop()
-        owner = storage(node)
-        if is_leaf(owner) or owner in stored:
-            accesses.append((owner, place(node, position)))
+        if stored.has_buffer(node):
+            accesses.append((storage(node), place(node, position)))
             continue
         inlined[node] = None
         for need in inner(node, position):
