@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from mgrad.expr import CAPTURED, CONSTANT, Expr
 from mgrad.graph import Graph, short_type
 
@@ -22,23 +24,18 @@ def mermaid(graph: Graph) -> str:
       out0>"result"]
       b --> out0
     """
-    names, inputs = graph.names(), frozenset(graph.inputs)
-    lines = ["flowchart TD"]
-    for node in names:
-        name, label = names[node], _escaped(_label(node, names, inputs))
-        shape = f'(["{label}"])' if node in inputs else f'["{label}"]'
-        lines.append(f"  {_identifier(name)}{shape}")
-        lines += [
-            f"  {_identifier(names[arg])} --> {_identifier(name)}"
-            for arg in _operands(node, inputs)
-            if arg in names
-        ]
-    for i, y in enumerate(graph.outputs):
-        title = "result" if len(graph.outputs) == 1 else f"result {i}"
-        lines.append(f'  out{i}>"{title}"]')
-        if y in names:
-            lines.append(f"  {_identifier(names[y])} --> out{i}")
-    return "\n".join(lines)
+
+    def node(name: str, label: str, is_input: bool) -> str:
+        label = _escaped(label)
+        return f'{name}(["{label}"])' if is_input else f'{name}["{label}"]'
+
+    lines = _chart(
+        graph,
+        node=node,
+        result=lambda name, title: f'{name}>"{title}"]',
+        arrow=lambda source, target: f"{source} --> {target}",
+    )
+    return "\n".join(["flowchart TD", *(f"  {line}" for line in lines)])
 
 
 def graphviz(graph: Graph) -> str:
@@ -54,23 +51,38 @@ def graphviz(graph: Graph) -> str:
       b -> out0;
     }
     """
+
+    def node(name: str, label: str, is_input: bool) -> str:
+        label = label.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{name} [label="{label}", shape={"ellipse" if is_input else "box"}];'
+
+    lines = _chart(
+        graph,
+        node=node,
+        result=lambda name, title: f'{name} [label="{title}", shape=plaintext];',
+        arrow=lambda source, target: f"{source} -> {target};",
+    )
+    return "\n".join(["digraph {", *(f"  {line}" for line in lines), "}"])
+
+
+def _chart(
+    graph: Graph,
+    node: Callable[[str, str, bool], str],
+    result: Callable[[str, str], str],
+    arrow: Callable[[str, str], str],
+) -> Iterator[str]:
+    """The lines of nodes, results and arrows in some notation."""
     names, inputs = graph.names(), frozenset(graph.inputs)
-    lines = ["digraph {"]
-    for node in names:
-        label = _label(node, names, inputs).replace("\\", "\\\\").replace('"', '\\"')
-        shape = "ellipse" if node in inputs else "box"
-        lines.append(f'  {_identifier(names[node])} [label="{label}", shape={shape}];')
-        lines += [
-            f"  {_identifier(names[arg])} -> {_identifier(names[node])};"
-            for arg in _operands(node, inputs)
-            if arg in names
-        ]
+    known = {n: _identifier(name) for n, name in names.items()}
+    for n, name in known.items():
+        yield node(name, _label(n, names, inputs), n in inputs)
+        for arg in _operands(n, inputs):
+            if arg in known:
+                yield arrow(known[arg], name)
     for i, y in enumerate(graph.outputs):
-        title = "result" if len(graph.outputs) == 1 else f"result {i}"
-        lines.append(f'  out{i} [label="{title}", shape=plaintext];')
-        if y in names:
-            lines.append(f"  {_identifier(names[y])} -> out{i};")
-    return "\n".join([*lines, "}"])
+        yield result(f"out{i}", "result" if len(graph.outputs) == 1 else f"result {i}")
+        if y in known:
+            yield arrow(known[y], f"out{i}")
 
 
 def _operands(node: Expr, inputs: frozenset[Expr]) -> tuple[Expr, ...]:

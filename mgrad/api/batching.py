@@ -48,7 +48,7 @@ def vmap(
     _check_in_axes(in_axes)
 
     options = (_Axes(in_axes), _Axes(out_axes), axis_size)
-    return memoised(f, options, _vmap)  # type: ignore[no-any-return]
+    return memoised(f, options, _vmap)
 
 
 def _vmap(

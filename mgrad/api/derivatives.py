@@ -60,7 +60,7 @@ def value_and_grad(
     (3.0, [1.0, 2.0])
     """
     options = ("value_and_grad", canonical(argnums), canonical(argnames), has_aux)
-    return memoised(f, options, _gradient)  # type: ignore[no-any-return]
+    return memoised(f, options, _gradient)
 
 
 def grad(
@@ -83,7 +83,7 @@ def grad(
     (np.float64(3.0), np.float64(2.0))
     """
     options = ("grad", canonical(argnums), canonical(argnames), has_aux)
-    return memoised(f, options, _gradient)  # type: ignore[no-any-return]
+    return memoised(f, options, _gradient)
 
 
 def _gradient(
@@ -125,7 +125,7 @@ def elementwise_grad(f: Function, argnums: int | tuple[int, ...] = 0) -> Staged:
     array([2., 4.])
     """
     options = (canonical(argnums),)
-    return memoised(f, options, _elementwise_grad)  # type: ignore[no-any-return]
+    return memoised(f, options, _elementwise_grad)
 
 
 def _elementwise_grad(f: Function, argnums: Any) -> Staged:

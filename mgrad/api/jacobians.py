@@ -57,7 +57,7 @@ def jacrev(f: Function, argnums: Any = 0, has_aux: bool = False) -> Staged:
            [0., 4.]])
     """
     options = ("jacrev", canonical(argnums), has_aux, _reverse)
-    return memoised(f, options, _jacobian)  # type: ignore[no-any-return]
+    return memoised(f, options, _jacobian)
 
 
 def jacfwd(f: Function, argnums: Any = 0, has_aux: bool = False) -> Staged:
@@ -72,7 +72,7 @@ def jacfwd(f: Function, argnums: Any = 0, has_aux: bool = False) -> Staged:
     array([-0.,  1.])
     """
     options = ("jacfwd", canonical(argnums), has_aux, _forward)
-    return memoised(f, options, _jacobian)  # type: ignore[no-any-return]
+    return memoised(f, options, _jacobian)
 
 
 def jacobian(f: Function, argnums: Any = 0, has_aux: bool = False) -> Staged:
@@ -88,7 +88,7 @@ def jacobian(f: Function, argnums: Any = 0, has_aux: bool = False) -> Staged:
            [3., 4.]])
     """
     options = ("jacobian", canonical(argnums), has_aux, _cheaper)
-    return memoised(f, options, _jacobian)  # type: ignore[no-any-return]
+    return memoised(f, options, _jacobian)
 
 
 def hessian(f: Function, argnums: Any = 0) -> Staged:

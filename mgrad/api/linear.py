@@ -213,7 +213,8 @@ def linearize(f: Function, *primals: Any) -> tuple[Any, LinearMap]:
     (9.0, 6.0, 60.0)
     """
 
-    return memoised(f, (), _linearize)(*primals)  # type: ignore[no-any-return]
+    result: tuple[Any, LinearMap] = memoised(f, (), _linearize)(*primals)
+    return result
 
 
 def _linearize(f: Function) -> Staged:

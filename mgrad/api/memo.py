@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Hashable
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from mgrad.api.leaves import exact_key
+
+Wrapper = TypeVar("Wrapper")
 
 _NAME = "__mgrad_memo__"
 
@@ -32,8 +34,8 @@ class _Memo:
 
 
 def memoised(
-    function: Any, options: tuple[Hashable, ...], create: Callable[..., Any]
-) -> Any:
+    function: Any, options: tuple[Hashable, ...], create: Callable[..., Wrapper]
+) -> Wrapper:
     """The wrapper `create(function, *options)`, made once where it can be kept."""
     found = _table(function)
     if found is None:
@@ -41,7 +43,7 @@ def memoised(
     table, bound = found
     key = (create, options, bound)
     try:
-        wrapper = table.get(key)
+        wrapper: Wrapper | None = table.get(key)
     except TypeError:  # options of a wrong type: `create` says which
         return create(function, *options)
     if wrapper is None:

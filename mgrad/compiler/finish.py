@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mgrad.compiler import threads
 from mgrad.compiler.affine import Affine
 from mgrad.compiler.builder import Place
 from mgrad.compiler.loops import (
@@ -34,8 +35,8 @@ from mgrad.compiler.loops import (
     statements,
 )
 
-PARALLEL_WORK = 50_000
-"""Units of work (about a third of a nanosecond) that are worth a thread."""
+UNIT_NANOSECONDS = 0.5
+"""A unit of work, at most: many take less."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def finish(
         body = [_blocked(s, variable, rows) for s in body]
         body = [Loop(variable, size, tuple(body), ranged=True)]
     work = sum(map(_work, body))
-    grain = 0 if serial or whole else max(1, PARALLEL_WORK * size // max(work, 1))
+    nanoseconds = UNIT_NANOSECONDS * work / max(size, 1)
+    grain = 0 if serial or whole else threads.grain(nanoseconds)
     symbols = Symbols()
     function_body = tuple(map(symbols.statement, body))
     buffers = tuple(

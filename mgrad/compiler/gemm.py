@@ -19,8 +19,8 @@ UNIT = 16
 """Rows or columns of a block are a multiple of this: whole tiles for BLAS."""
 SERIAL_PRODUCTS = 1 << 18
 """Below so many multiplications BLAS uses one thread by itself."""
-SHARE = 1_000_000
-"""Multiplications that are worth a thread: about 25 microseconds."""
+PRODUCT_NANOSECONDS = 0.025
+"""One multiplication and addition in a large product, on one thread."""
 
 
 class PartWords(Words):
@@ -71,11 +71,12 @@ def address() -> int:
 def split(m: int, n: int, k: int, batch: int) -> tuple[int, int, int]:
     """Axis, size of the launch, and its grain if the product is shared."""
     if batch > 1:
-        return 2, batch, max(1, SHARE // max(m * n * k, 1))
+        return 2, batch, threads.grain(PRODUCT_NANOSECONDS * m * n * k)
     axis, dimension, other = (0, m, n) if m >= n else (1, n, m)
     size = -(-dimension // UNIT)
     share = -(-size // threads.get_num_threads())  # each block packs an operand again
-    return axis, size, max(1, share, SHARE // (UNIT * other * k))
+    worth = threads.grain(PRODUCT_NANOSECONDS * UNIT * other * k)
+    return axis, size, max(share, worth)
 
 
 def part_ir() -> str:

@@ -6,7 +6,7 @@ in the last bits from libm's scalar ones, which serve the last few elements of a
 
 from __future__ import annotations
 
-import ctypes.util
+import importlib
 import platform
 
 import llvmlite.binding as llvm
@@ -23,9 +23,12 @@ INSTRUCTION_SETS = {"b": ("sse2", 16), "d": ("avx2", 32), "e": ("avx512f", 64)}
 
 def load() -> str:
     """Make the symbols known to LLVM; returns what cached object code depends on."""
-    libm = ctypes.util.find_library("m")
-    if libm is not None:
-        llvm.load_library_permanently(libm)
+    try:
+        llvm.load_library_permanently("libm.so.6")
+    except RuntimeError:  # not glibc: ask the linker, in a process of its own
+        libm = importlib.import_module("ctypes.util").find_library("m")
+        if libm is not None:
+            llvm.load_library_permanently(libm)
     try:
         llvm.load_library_permanently("libmvec.so.1")
     except RuntimeError:
